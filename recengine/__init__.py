@@ -1,0 +1,3 @@
+"""recengine: a recommendation engine in one process and one folder."""
+
+__all__ = ()

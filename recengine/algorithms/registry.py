@@ -1,0 +1,14 @@
+"""Every algorithm by its `kind`, the tag of its configuration. The laws run over this table."""
+
+from typing import Any
+
+from recengine.config import ModelConfig
+
+__all__ = ("ALGORITHMS", "create")
+
+ALGORITHMS: dict[str, Any] = {}
+
+
+def create(config: ModelConfig) -> Any:
+    """Make the unfitted algorithm that `config` asks for."""
+    return ALGORITHMS[type(config).__struct_config__.tag](config)

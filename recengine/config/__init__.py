@@ -1,0 +1,115 @@
+"""Every knob: one TOML file becomes one frozen tree. Nothing here reads the environment; `cli.py` alone does.
+
+Unknown keys fail, ranges stand in the types, and an error names the place (`$.model[1].factors`). `commented()` prints the whole
+tree with its defaults and is the manual.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from recengine.config.events import DEFAULT_EVENTS, EventType
+from recengine.config.models import Als, ItemKnn, ModelConfig, Popularity, UserKnn
+from recengine.config.serving import Candidates, Diversity, Serving
+from recengine.config.storage import Storage
+from recengine.config.training import Training
+from recengine.errors import ConfigInvalid
+
+__all__ = (
+    "Als",
+    "Candidates",
+    "Config",
+    "Diversity",
+    "EventType",
+    "ItemKnn",
+    "ModelConfig",
+    "Popularity",
+    "Serving",
+    "Storage",
+    "Training",
+    "UserKnn",
+    "commented",
+    "load",
+    "parse",
+)
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole tree. `Config()` is the default engine."""
+
+    store: Storage = Storage()
+    event: Annotated[tuple[EventType, ...], Meta(min_length=1)] = DEFAULT_EVENTS
+    model: Annotated[tuple[ModelConfig, ...], Meta(min_length=1)] = (Als(), ItemKnn(), UserKnn(), Popularity())
+    candidates: Candidates = Candidates()
+    serving: Serving = Serving()
+    diversity: Diversity = Diversity()
+    training: Training = Training()
+
+    def __post_init__(self) -> None:
+        for what, names in (("model", [m.name for m in self.model]), ("event", [e.type for e in self.event])):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"`[[{what}]]` names must differ, these stand there twice: {', '.join(twice)}")
+        if not any(m.weight > 0 for m in self.model):
+            raise ValueError("at least one `[[model]]` needs weight > 0")
+
+
+def load(path: Path) -> Config:
+    """Read the TOML file at `path`; the default tree where there is none.
+
+    Raises
+    ------
+    ConfigInvalid : the file does not parse, has an unknown key, or a value out of range.
+    """
+    if not path.exists():
+        return Config()
+    try:
+        return parse(path.read_text(encoding="utf-8"), where=path.name)
+    except (OSError, UnicodeDecodeError) as err:
+        raise ConfigInvalid(f"{path.name}: cannot be read: {err}", hint="the file must be UTF-8 text") from err
+
+
+def parse(text: str, *, where: str = "configuration") -> Config:
+    """Turn TOML text into the tree; `where` names the source in errors.
+
+    Raises
+    ------
+    ConfigInvalid : as in `load`.
+    """
+    try:
+        return msgspec.toml.decode(text, type=Config)
+    except msgspec.DecodeError as err:
+        raise ConfigInvalid(f"{where}: {err}", hint="`recengine config` prints every key with its default") from err
+
+
+def commented(config: Config | None = None) -> str:
+    """Render the tree as TOML, each key with its meaning as a comment above it."""
+    config = config or Config()
+    lines: list[str] = ["# recengine.toml: every key with its value; what is left out has its default."]
+    for section in config.__struct_fields__:
+        value = getattr(config, section)
+        for table in value if isinstance(value, tuple) else (value,):
+            head = f"[[{section}]]" if isinstance(value, tuple) else f"[{section}]"
+            doc = (type(table).__doc__ or "").strip().splitlines()[0]
+            lines += ["", f"# {doc}", head]
+            tag = type(table).__struct_config__.tag
+            if tag is not None:
+                lines.append(f'kind = "{tag}"')
+            lines += _fields(table)
+    return "\n".join(lines) + "\n"
+
+
+def _fields(table: msgspec.Struct) -> list[str]:
+    hints = get_type_hints(type(table), include_extras=True)
+    lines = []
+    for name in table.__struct_fields__:
+        meanings = [m.description for m in getattr(hints[name], "__metadata__", ()) if isinstance(m, Meta) and m.description]
+        value: Any = getattr(table, name)
+        comment = f"  # {'; '.join(meanings)}" if meanings else ""
+        if value is None:
+            lines.append(f"# {name} ={comment}")
+        else:
+            lines.append(f"{name} = {msgspec.json.encode(value).decode()}{comment}")
+    return lines

@@ -1,0 +1,42 @@
+"""`[serving]`, `[diversity]`, `[[candidates]]`: the online spine's knobs."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+__all__ = ("Candidates", "Diversity", "Serving")
+
+Count = Annotated[int, Meta(ge=0, le=100_000)]
+
+
+class Serving(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one request may cost and what it may show."""
+
+    cold_below: Annotated[Count, Meta(description="a user with fewer interactions is cold")] = 5
+    history_limit: Annotated[int, Meta(ge=1, le=100_000, description="latest items of a user that models see")] = 500
+    shortlist: Annotated[int, Meta(ge=1, le=10_000, description="candidates that survive the blend")] = 200
+    max_n: Annotated[int, Meta(ge=1, le=10_000, description="longest reply")] = 1000
+    category: Annotated[str, Meta(description="the item attribute that `categories_*` mean")] = "category"
+    demographics: Annotated[tuple[str, ...], Meta(description="user attributes of the cold start; empty = all with few values")] = ()
+    decision_rate: Annotated[float, Meta(ge=0, le=1, description="share of replies whose decision record is kept")] = 1.0
+
+
+class Candidates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many candidates each source may bring; the pool never exceeds `limit`."""
+
+    limit: Annotated[int, Meta(ge=1, le=100_000, description="largest pool of one request")] = 1000
+    per_model: Annotated[Count, Meta(description="best of each personal model")] = 300
+    popular: Annotated[Count, Meta(description="all-time popular")] = 100
+    trending: Annotated[Count, Meta(description="trending")] = 100
+    latest: Annotated[Count, Meta(description="newest")] = 50
+    per_category: Annotated[Count, Meta(description="popular in each of the user's categories")] = 30
+    categories: Annotated[Count, Meta(description="categories of the user that count")] = 5
+    demographic: Annotated[Count, Meta(description="liked by users with the same attributes (cold users)")] = 100
+
+
+class Diversity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Maximal marginal relevance (Carbonell and Goldstein 1998)."""
+
+    enabled: Annotated[bool, Meta(description="rearrange the shortlist for variety")] = True
+    relevance: Annotated[float, Meta(ge=0, le=1, description="lambda: 1 = relevance only, 0 = variety only")] = 0.7

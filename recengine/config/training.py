@@ -1,0 +1,24 @@
+"""`[training]`: how the offline spine splits, validates and gates."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+__all__ = ("Training",)
+
+
+class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Split, evaluation and gate."""
+
+    split: Annotated[Literal["time", "leave_last"], Meta(description="time = one moment for all; leave_last = each user's last item")] = "time"
+    test_share: Annotated[float, Meta(gt=0, lt=0.9, description="share of the latest events held out for the report and the gate")] = 0.1
+    validation_share: Annotated[float, Meta(gt=0, lt=0.9, description="share of the rest held out for calibration and choices")] = 0.1
+    at: Annotated[int, Meta(ge=1, le=1000, description="cut-off of the metrics")] = 20
+    max_users: Annotated[int, Meta(ge=1, description="users evaluated, drawn with the seed; all where fewer")] = 20_000
+    tune_blend: Annotated[bool, Meta(description="choose blend weights on the validation part")] = True
+    gate_metric: Annotated[Literal["ndcg", "recall", "hit_rate", "map", "mrr"], Meta(description="what the gate compares")] = "ndcg"
+    gate_tolerance: Annotated[float, Meta(ge=0, le=1, description="relative loss against the live deployment that still passes")] = 0.05
+    keep_versions: Annotated[int, Meta(ge=1, le=1000, description="deployments kept for rollback")] = 5
+    seed: Annotated[int, Meta(ge=0, le=2**32 - 1, description="of everything random")] = 0
+    threads: Annotated[int, Meta(ge=0, le=1024, description="of training; 0 = all cores")] = 0

@@ -1,0 +1,1 @@
+"""Features, each defined once, for training and serving alike."""

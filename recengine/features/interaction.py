@@ -1,0 +1,67 @@
+"""Events -> interactions: the one definition that training and serving share.
+
+An entry (user, item) weighs the sum of its events' weights since the last negative one; where the last opinion is negative, it weighs
+that event. So a purchase after a dislike counts, and a dislike after ten views is a dislike. An event with a value (a rating) counts
+`weight * (value - neutral) / (full - neutral)`, clipped to +-weight.
+"""
+
+import numpy as np
+
+from recengine.config import EventType
+from recengine.types import F32, I64, EventColumns, Interactions
+
+__all__ = ("event_weights", "interactions")
+
+
+def event_weights(events: EventColumns, types: tuple[EventType, ...]) -> F32:
+    """Weigh every event, float32 (n,). Types that `types` does not list weigh 1.0; 0 = says nothing."""
+    known = {t.type: t for t in types}
+    weights = np.ones(len(events.types), dtype=np.float32)
+    for code, name in enumerate(events.types):
+        if name in known:
+            weights[code] = known[name].weight
+    out = weights[events.type]
+    for code, name in enumerate(events.types):
+        rule = known.get(name)
+        if rule is None or rule.value_neutral is None or rule.value_full is None:
+            continue
+        rows = np.flatnonzero((events.type == code) & ~np.isnan(events.value))
+        share = (events.value[rows] - rule.value_neutral) / (rule.value_full - rule.value_neutral)
+        out[rows] = rule.weight * np.clip(share, -1.0, 1.0)
+    return np.asarray(out, dtype=np.float32)
+
+
+def interactions(events: EventColumns, weights: F32, n_users: int, n_items: int) -> Interactions:
+    """Aggregate events, ordered by (user, time, seq), into one entry a (user, item), oldest last event first.
+
+    Cost: two sorts of n events.
+    """
+    keep = np.flatnonzero(weights != 0)
+    user, item, weight, time = events.user[keep], events.item[keep], weights[keep], events.time[keep]
+    if len(keep) == 0:
+        return Interactions(n_users, n_items, np.zeros(n_users + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.int64))
+    order = np.argsort(user.astype(np.int64) * n_items + item, kind="stable")  # events of a pair stay in time order
+    pair = user[order].astype(np.int64) * n_items + item[order]
+    starts = np.flatnonzero(np.concatenate(([True], pair[1:] != pair[:-1])))
+    ends = np.concatenate((starts[1:], [len(pair)])) - 1
+    w = weight[order].astype(np.float64)
+    position = np.arange(len(w))
+    last_negative = np.maximum.reduceat(np.where(w < 0, position, -1), starts)
+    since = np.where(position > np.repeat(last_negative, np.diff(np.append(starts, len(w)))), np.maximum(w, 0), 0)
+    positive = np.add.reduceat(since, starts)
+    total = np.where(positive > 0, positive, np.where(last_negative >= 0, w[np.maximum(last_negative, 0)], 0)).astype(np.float32)
+    last = order[ends]  # the event that came last, as a position among `keep`
+    row = np.argsort(last, kind="stable")  # `keep` is in (user, time) order, so this restores it
+    picked = last[row]
+    return Interactions(
+        n_users,
+        n_items,
+        _indptr(user[picked], n_users),
+        np.ascontiguousarray(item[picked], dtype=np.int32),
+        total[row],
+        np.ascontiguousarray(time[picked], dtype=np.int64),
+    )
+
+
+def _indptr(rows: np.ndarray, n: int) -> I64:
+    return np.concatenate(([0], np.cumsum(np.bincount(rows, minlength=n)))).astype(np.int64)

@@ -1,0 +1,320 @@
+"""The data that flows along the two spines: no behaviour, only shapes.
+
+Ids: `user_id` / `item_id` (str) at the doors; `user` / `item` (dense int32 row) inside; `store/vocab.py` is the only bridge.
+Time: int64 microseconds since 1970-01-01 UTC, `NO_TIME` where it is not known. Scores: float32, NaN = not scored, higher = better.
+Ragged arrays: row r of a batch owns `flat[indptr[r]:indptr[r + 1]]` (int64 indptr of length B + 1, as in CSR).
+
+Why batches: every stage of the online spine takes B requests at once and `recommend` is a batch of one, so "batch = single" holds by
+construction and `recommend_batch` amortises Python over thousands of users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+__all__ = (
+    "NO_TIME",
+    "Bools",
+    "Catalogue",
+    "Column",
+    "Event",
+    "EventColumns",
+    "Evidence",
+    "F32",
+    "F64",
+    "I16",
+    "I32",
+    "I64",
+    "Interactions",
+    "Item",
+    "Mask",
+    "Pool",
+    "Query",
+    "Ranked",
+    "Reason",
+    "Recommendation",
+    "Request",
+    "Response",
+    "ScoreTable",
+    "Slate",
+    "TopN",
+    "TrainingData",
+    "U32",
+    "User",
+)
+
+F32: TypeAlias = npt.NDArray[np.float32]
+F64: TypeAlias = npt.NDArray[np.float64]
+I16: TypeAlias = npt.NDArray[np.int16]
+I32: TypeAlias = npt.NDArray[np.int32]
+I64: TypeAlias = npt.NDArray[np.int64]
+U32: TypeAlias = npt.NDArray[np.uint32]
+Bools: TypeAlias = npt.NDArray[np.bool_]
+Mask: TypeAlias = npt.NDArray[np.uint8]
+"""1 = may be picked, 0 = may not; (n_items,) or (B, n_items)."""
+
+NO_TIME = int(np.iinfo(np.int64).min)
+"""A moment that is not known."""
+
+Attribute: TypeAlias = Any
+"""bool | number | str | list[str] | datetime | list[float] (a vector) | None."""
+
+
+# ---------------------------------------------------------------------------------------------------- at the doors
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One thing that a user did with an item."""
+
+    user_id: str
+    item_id: str
+    type: str = "interaction"
+    value: float | None = None
+    """An explicit rating or an amount; what it means is said by the event type's configuration."""
+    order: Any = None
+    """A datetime, or an integer that sorts; None = in the order of arrival."""
+    event_id: str | None = None
+    """Makes a repeated delivery count once."""
+    session_id: str | None = None
+    request_id: str | None = None
+    """The reply in which the item was shown."""
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One version of an item."""
+
+    item_id: str
+    attributes: dict[str, Any] = {}
+    available: bool = True
+    valid_from: Any = None
+    """A datetime; None = since ever for a first version, now for a later one."""
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One version of a user."""
+
+    user_id: str
+    attributes: dict[str, Any] = {}
+    valid_from: Any = None
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A wish for recommendations."""
+
+    user_id: str | None = None
+    """None or unknown = an anonymous, cold user."""
+    n: int = 10
+    filter: str | None = None
+    """An expression over item attributes, such as `price < 50 and category in ["shoes", "bags"]`."""
+    exclude_seen: bool | tuple[str, ...] = True
+    """True: the types that the configuration marks; False: none; or the event types that hide an item."""
+    categories_any: tuple[str, ...] = ()
+    categories_all: tuple[str, ...] = ()
+    categories_none: tuple[str, ...] = ()
+    allow: tuple[str, ...] | None = None
+    """Item ids that alone may be shown."""
+    deny: tuple[str, ...] = ()
+    pins: tuple[str, ...] = ()
+    """Item ids to show first, in this order, where they are eligible."""
+    caps: dict[str, int] = {}
+    """At most so many items with the same value of this attribute, such as `{"brand": 2}`."""
+    context: dict[str, Any] = {}
+    diversity: float | None = None
+    """0 = relevance only .. 1 = variety only; None = as configured (1 - lambda of MMR)."""
+    deadline_ms: float | None = None
+    explain: bool = False
+    """Add what each model contributed, and reasons in words."""
+
+
+class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why an item stands there."""
+
+    kind: str
+    """because_of | similar_users | popular | trending | latest | demographic | cold_start | pinned | model"""
+    text: str = ""
+    item_id: str | None = None
+    """The item of the user's history that speaks for it."""
+    weight: float = 0.0
+
+
+class Recommendation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of a reply."""
+
+    item_id: str
+    score: float
+    """Blended P(engaged), 0..1."""
+    reason: str = ""
+    """The kind of the leading reason."""
+    reasons: tuple[Reason, ...] = ()
+    contributions: dict[str, float] = {}
+    """What each model added to `score`; they sum to it."""
+
+
+class Response(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A reply."""
+
+    request_id: str
+    user_id: str | None
+    items: tuple[Recommendation, ...]
+    version: str
+    """The deployment that answered."""
+    cold: bool = False
+    degraded: tuple[str, ...] = ()
+    """What could not be done as planned, such as `model:als:deadline`."""
+
+
+# ---------------------------------------------------------------------------------------------------- columns
+
+
+class EventColumns(msgspec.Struct, frozen=True):
+    """Events as columns, ordered by (user, time, seq).
+
+    All arrays have length n: `seq` int64 (the store's own number), `user` and `item` int32 rows, `type` int16 into `types`,
+    `value` float32 (NaN = none), `time` int64 (the order: microseconds, or the integers that the feed gave).
+    """
+
+    seq: I64
+    user: I32
+    item: I32
+    type: I16
+    value: F32
+    time: I64
+    types: tuple[str, ...]
+
+
+class Column(msgspec.Struct, frozen=True):
+    """One attribute of all items or users.
+
+    kind       data                                                  missing
+    bool       uint8 (n,)                                            2
+    number     float64 (n,)                                          NaN
+    string     int32 (n,) codes into `labels`                        -1
+    strings    int32 flat codes into `labels`, with `indptr` (n + 1) an empty row
+    timestamp  int64 (n,) microseconds                               NO_TIME
+    text       object (n,) of str                                    None
+    vector     float32 (n, d)                                        a row of NaN
+    """
+
+    kind: Literal["bool", "number", "string", "strings", "timestamp", "text", "vector"]
+    data: npt.NDArray[Any]
+    labels: tuple[str, ...] = ()
+    indptr: I64 | None = None
+
+
+class Catalogue(msgspec.Struct, frozen=True):
+    """What is known of all items (or all users) at one moment."""
+
+    n: int
+    columns: Mapping[str, Column]
+    available: Mask
+    """(n,) uint8; all ones for users."""
+    since: I64
+    """(n,) `valid_from` of the first version; NO_TIME where never described."""
+
+
+class Interactions(msgspec.Struct, frozen=True):
+    """Who engaged with what: one row a user, one entry a (user, item), oldest first.
+
+    `indptr` int64 (n_users + 1,), `items` int32 (nnz,) unique within a row and ordered by the time of the last event,
+    `weights` float32 (nnz,): > 0 engaged, < 0 negative evidence (a dislike); `times` int64 (nnz,) of the last event.
+    Made in one place for training and serving: `features/interaction.py`.
+    """
+
+    n_users: int
+    n_items: int
+    indptr: I64
+    items: I32
+    weights: F32
+    times: I64
+
+
+class TrainingData(msgspec.Struct, frozen=True):
+    """All that an algorithm may learn from, as of one moment."""
+
+    interactions: Interactions
+    items: Catalogue
+    users: Catalogue
+    as_of: int
+    """Nothing in here is later than this; int64 microseconds (or the feed's own order)."""
+
+
+# ---------------------------------------------------------------------------------------------------- the online spine
+
+
+class Query(msgspec.Struct, frozen=True):
+    """Who asks, for B requests, in the words of the models.
+
+    `users` int32 (B,), -1 = never seen. `history`: row b is what request b's user engaged with (n_users = B), oldest first, at most
+    `history_limit` latest entries. `changed` uint8 (B,): 1 = the history is newer than the deployment, so factors must be folded in.
+    """
+
+    users: I32
+    history: Interactions
+    changed: Mask
+    now: int
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """What a model says for one item, in rows: the online response turns it into a `Reason`."""
+
+    kind: str
+    """As `Reason.kind`."""
+    item: int = -1
+    """The row of the history item that speaks for it; -1 = none."""
+    weight: float = 0.0
+    """Its share of the score, in the score's unit."""
+
+
+class TopN(msgspec.Struct, frozen=True):
+    """The n best of every row: `items` int32 (B, n), best first, -1 = none left; `scores` float32 (B, n), NaN there."""
+
+    items: I32
+    scores: F32
+
+
+class Pool(msgspec.Struct, frozen=True):
+    """Candidates of B requests: ragged, items ascending and unique within a row.
+
+    `sources` uint32, bit s set = found by `names[s]`.
+    """
+
+    indptr: I64
+    items: I32
+    sources: U32
+    names: tuple[str, ...]
+
+
+class ScoreTable(msgspec.Struct, frozen=True):
+    """The pool x models: `scores` float32 (N, M) raw, NaN = not scored; `probabilities` float32 (N, M) calibrated P(engaged)."""
+
+    pool: Pool
+    models: tuple[str, ...]
+    scores: F32
+    probabilities: F32
+
+
+class Ranked(msgspec.Struct, frozen=True):
+    """A shortlist of every row, best first.
+
+    `scores` float32 (N,), `contributions` float32 (N, M) that sum to the score, `sources` uint32 (N,).
+    """
+
+    indptr: I64
+    items: I32
+    scores: F32
+    contributions: F32
+    sources: U32
+    models: tuple[str, ...]
+    names: tuple[str, ...]
+
+
+class Slate(msgspec.Struct, frozen=True):
+    """What is shown, for B requests: `picks` int64 (B, n), flat positions in `ranked`, -1 = nothing left."""
+
+    ranked: Ranked
+    picks: I64

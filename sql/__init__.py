@@ -1,0 +1,1 @@
+"""SQL of recengine: one query a file; the folder is the module that calls it."""
