@@ -290,18 +290,18 @@ class Pool(msgspec.Struct, frozen=True):
 
 
 class ScoreTable(msgspec.Struct, frozen=True):
-    """The pool x models: `scores` float32 (N, M) raw, NaN = not scored; `probabilities` float32 (N, M) calibrated P(engaged)."""
+    """The pool x models: `scores` float32 (N, M) raw, NaN = not scored."""
 
     pool: Pool
     models: tuple[str, ...]
     scores: F32
-    probabilities: F32
 
 
 class Ranked(msgspec.Struct, frozen=True):
     """A shortlist of every row, best first.
 
-    `scores` float32 (N,), `contributions` float32 (N, M) that sum to the score, `sources` uint32 (N,).
+    `scores` float32 (N,) blended log-odds, `contributions` float32 (N, M) that sum to the score, `sources` uint32 (N,) bits into
+    `names`, `pinned` int32 (B,): so many leading items of the row keep their place.
     """
 
     indptr: I64
@@ -311,6 +311,7 @@ class Ranked(msgspec.Struct, frozen=True):
     sources: U32
     models: tuple[str, ...]
     names: tuple[str, ...]
+    pinned: I32
 
 
 class Slate(msgspec.Struct, frozen=True):

@@ -1,0 +1,152 @@
+"""A deployment: the fitted models, how much each counts, and what the candidate sources need. Made by `offline`, read by `online`.
+
+On disk (inside one version folder, whose files `artifacts` verifies before anything here is called):
+`deployment.json` the configuration, calibration and weight of every member; `models/<name>/` what each `save` wrote; `popularity/`;
+`demographic/`.
+"""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from recengine.algorithms.base import Scorer, Vectors
+from recengine.algorithms.demographic import Demographic
+from recengine.algorithms.popularity import Popularity
+from recengine.algorithms.registry import ALGORITHMS
+from recengine.config import ModelConfig
+from recengine.config import Popularity as PopularityConfig
+from recengine.errors import BadArtifact
+from recengine.types import F32
+
+__all__ = ("Deployment", "Member", "assemble", "load", "save")
+
+
+class Member(msgspec.Struct, frozen=True):
+    """One model of the blend: P(engaged | score) = sigmoid(slope * score + intercept), counted with `weight`."""
+
+    scorer: Scorer
+    slope: float
+    intercept: float
+    weight: float
+
+    @property
+    def name(self) -> str:
+        """The model's name in replies and reports."""
+        return str(self.scorer.config.name)
+
+
+class Deployment(msgspec.Struct, frozen=True):
+    """What answers requests."""
+
+    version: str
+    members: tuple[Member, ...]
+    popularity: Popularity
+    """Feeds the popular, trending, latest and category sources, whether or not it is a member too."""
+    demographic: Demographic | None
+    n_users: int
+    n_items: int
+    last_seq: int
+    """The last event that was learned from; a user with later ones is folded in."""
+    slopes: F32
+    intercepts: F32
+    weights: F32
+    vectors: F32
+    """(n_items, d) unit length, for measuring variety; d = 1 and all zero where no member has vectors."""
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    config: ModelConfig
+    slope: float
+    intercept: float
+    weight: float
+
+
+class _Card(msgspec.Struct, frozen=True, kw_only=True):
+    members: tuple[_Entry, ...]
+    popularity: PopularityConfig
+    demographic: bool
+    n_users: int
+    n_items: int
+    last_seq: int
+
+
+def assemble(
+    version: str,
+    members: tuple[Member, ...],
+    popularity: Popularity,
+    demographic: Demographic | None,
+    *,
+    n_users: int,
+    n_items: int,
+    last_seq: int,
+) -> Deployment:
+    """Put a deployment together from fitted parts."""
+    source = next((m.scorer for m in members if isinstance(m.scorer, Vectors)), None)
+    vectors = source.item_vectors() if source is not None else np.zeros((n_items, 1), np.float32)
+    return Deployment(
+        version,
+        members,
+        popularity,
+        demographic,
+        n_users,
+        n_items,
+        last_seq,
+        np.array([m.slope for m in members], np.float32),
+        np.array([m.intercept for m in members], np.float32),
+        np.array([m.weight for m in members], np.float32),
+        np.ascontiguousarray(vectors, dtype=np.float32),
+    )
+
+
+def save(deployment: Deployment, folder: Path) -> None:
+    """Write `deployment` into the existing, empty `folder`."""
+    for member in deployment.members:
+        _made(folder / "models" / member.name, member.scorer)
+    _made(folder / "popularity", deployment.popularity)
+    if deployment.demographic is not None:
+        _made(folder / "demographic", deployment.demographic)
+    card = _Card(
+        members=tuple(_Entry(m.scorer.config, m.slope, m.intercept, m.weight) for m in deployment.members),
+        popularity=deployment.popularity.config,
+        demographic=deployment.demographic is not None,
+        n_users=deployment.n_users,
+        n_items=deployment.n_items,
+        last_seq=deployment.last_seq,
+    )
+    (folder / "deployment.json").write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=2))
+
+
+def load(folder: Path, version: str) -> Deployment:
+    """Read what `save` wrote.
+
+    Raises
+    ------
+    BadArtifact : a file is missing, damaged, or of another format.
+    """
+    try:
+        card = msgspec.json.decode((folder / "deployment.json").read_bytes(), type=_Card)
+    except (OSError, msgspec.DecodeError) as err:
+        raise BadArtifact(f"{version}/deployment.json: {err}", hint="train again, or roll back") from err
+    members = tuple(
+        Member(ALGORITHMS[_kind(e.config)].load(e.config, folder / "models" / e.config.name), e.slope, e.intercept, e.weight) for e in card.members
+    )
+    popularity = next((m.scorer for m in members if m.name == card.popularity.name and isinstance(m.scorer, Popularity)), None)
+    return assemble(
+        version,
+        members,
+        popularity or Popularity.load(card.popularity, folder / "popularity"),
+        Demographic.load(folder / "demographic") if card.demographic else None,
+        n_users=card.n_users,
+        n_items=card.n_items,
+        last_seq=card.last_seq,
+    )
+
+
+def _kind(config: ModelConfig) -> str:
+    return str(type(config).__struct_config__.tag)
+
+
+def _made(folder: Path, part: Scorer | Demographic) -> None:
+    folder.mkdir(parents=True)
+    part.save(folder)

@@ -1,0 +1,52 @@
+"""Scores: the pool x models matrix, and its blend into one ranking."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from recengine.kernels.blend import blend as blend_rows
+from recengine.kernels.topk import topk_ragged
+from recengine.retrieval.deployment import Deployment, Member
+from recengine.types import F32, Pool, Query, Ranked, ScoreTable
+
+__all__ = ("UNSCORED", "blend", "column", "table")
+
+UNSCORED = np.float32(-30.0)
+"""Log-odds of an item that no model scored: P = 1e-13, below what any calibrated model says."""
+
+
+def column(member: Member, query: Query, pool: Pool, *, threads: int = 1) -> F32:
+    """Score the pool with one model, float32 (N,), NaN = not scored."""
+    return member.scorer.score(query, pool.indptr, pool.items, threads=threads)
+
+
+def table(deployment: Deployment, pool: Pool, columns: Sequence[F32 | None]) -> ScoreTable:
+    """Stand the columns side by side; None (a model that was dropped) becomes NaN."""
+    scores = np.full((len(pool.items), len(deployment.members)), np.nan, np.float32)
+    for m, values in enumerate(columns):
+        if values is not None:
+            scores[:, m] = values
+    return ScoreTable(pool, tuple(member.name for member in deployment.members), scores)
+
+
+def blend(deployment: Deployment, scored: ScoreTable, n: int, *, threads: int = 1) -> Ranked:
+    """Blend calibrated scores and keep the n best of every row.
+
+    The blend is a weighted average of calibrated log-odds (the logarithmic opinion pool, Genest and Zidek 1986) and not of
+    probabilities: near the top of a ranking every probability is close to 1 and an average of them loses the order that the models agree on.
+    An item that no model scored ranks last, at `UNSCORED`; a constant, so that an answer does not depend on who else is in the batch.
+    """
+    logits, _probabilities, contributions = blend_rows(scored.scores, deployment.slopes, deployment.intercepts, deployment.weights)
+    logits = np.fmax(logits, UNSCORED)  # fmax passes over NaN
+    pool = scored.pool
+    indptr, positions = topk_ragged(logits, pool.indptr, n, threads=threads)
+    return Ranked(
+        indptr,
+        pool.items[positions],
+        logits[positions],
+        contributions[positions],
+        pool.sources[positions],
+        scored.models,
+        pool.names,
+        np.zeros(len(indptr) - 1, np.int32),
+    )

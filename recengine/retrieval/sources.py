@@ -1,0 +1,131 @@
+"""Candidates: which items are worth scoring for each request, and which source found each.
+
+Every source sees the mask of eligible items before it picks, so no later filter can empty a reply. The sources of the founding design
+(similar users' items, items similar to the latest ones, popular in the user's categories, popular, trending) are here what the models
+themselves recommend plus precomputed orders; nothing is sampled.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from recengine.algorithms.popularity import Popularity
+from recengine.config import Candidates
+from recengine.kernels.pool import merge
+from recengine.kernels.walk import walk
+from recengine.retrieval.deployment import Deployment, Member
+from recengine.types import I32, Bools, Mask, Pool, Query
+
+__all__ = ("Lists", "Orders", "gather", "personal", "union")
+
+Lists = list[tuple[str, I32]]
+"""(source name, (B, n) int32 items best first, -1 = none)."""
+
+
+class Orders:
+    """The deployment's precomputed orders as one table that the walk kernel reads: popular, trending, latest, then the categories.
+
+    `rows` maps a category label to its row of the table.
+    """
+
+    POPULAR, TRENDING, LATEST = 0, 1, 2
+
+    def __init__(self, popularity: Popularity, n_items: int) -> None:
+        """Lay the orders out; items that the deployment does not know yet end the `popular` and lead the `latest` order."""
+        known = len(popularity.ranking("popular"))
+        new = np.arange(known, max(known, n_items), dtype=np.int32)
+        rows = [popularity.ranking("popular"), popularity.ranking("trending"), np.concatenate((new[::-1], popularity.ranking("latest")))]
+        rows[0] = np.concatenate((rows[0], new))
+        labels = popularity.category_labels
+        rows += [popularity.category_ranking(label) for label in labels]
+        self.table = np.full((3, max(len(r) for r in rows[:3])), -1, np.int32)
+        for row, order in zip(self.table, rows, strict=False):
+            row[: len(order)] = order
+        self.categories = np.full((len(labels), max((len(r) for r in rows[3:]), default=0)), -1, np.int32)
+        for row, order in zip(self.categories, rows[3:], strict=True):
+            row[: len(order)] = order
+        self.rows = {label: index for index, label in enumerate(labels)}
+
+    def first(self, order: int, mask: Mask, n: int) -> I32:
+        """Take the first n allowed items of one order, for every row of `mask`; (B, n) padded with -1."""
+        return walk(self.table, np.full((len(mask), 1), order, np.int32), mask, n)
+
+    def of_categories(self, which: I32, mask: Mask, n: int) -> I32:
+        """Take the first n allowed items of each category row in `which` (B, C), -1 = none."""
+        return walk(self.categories, which, mask, n)
+
+
+def personal(member: Member, query: Query, mask: Mask, n: int, threads: int) -> I32:
+    """List what one model would recommend, (B, n)."""
+    return member.scorer.recommend(query, n, mask, threads=threads).items
+
+
+def gather(
+    deployment: Deployment,
+    orders: Orders,
+    query: Query,
+    mask: Mask,
+    limits: Candidates,
+    *,
+    cold: Bools,
+    favourites: I32,
+    needed: int = 0,
+    extra: Sequence[tuple[str, I32]] = (),
+    guard: Callable[[str, Callable[[], I32]], I32 | None] | None = None,
+    threads: int = 1,
+) -> Pool:
+    """Collect the candidates of B requests.
+
+    Parameters
+    ----------
+    mask : (B, n_items) uint8, eligible items.
+    cold : (B,) rows that also ask the demographic source.
+    favourites : (B, C) int32 rows of `orders.categories`, -1 = none.
+    needed : every row gets at least so many candidates when so many items are eligible.
+    extra : lists that come first, such as pins.
+    guard : runs one source and returns None when it failed; without it a failure propagates.
+
+    Returns
+    -------
+    Pool of at most max(limits.limit, needed) items a row.
+    """
+    run = guard or (lambda _name, source: source())
+    lists: Lists = list(extra)
+    for member in deployment.members:
+        if isinstance(member.scorer, Popularity) or limits.per_model == 0:
+            continue
+        found = run(member.name, lambda member=member: personal(member, query, mask, limits.per_model, threads))  # type: ignore[misc]
+        if found is not None:
+            lists.append((member.name, found))
+    demographic = deployment.demographic
+    if demographic is not None and limits.demographic and cold.any():
+        lists.append(("demographic", _demographic(deployment, query, mask, limits.demographic, cold)))
+    for name, order, n in (
+        ("popular", orders.POPULAR, limits.popular),
+        ("trending", orders.TRENDING, limits.trending),
+        ("latest", orders.LATEST, limits.latest),
+    ):
+        if n:
+            lists.append((name, orders.first(order, mask, n)))
+    if limits.per_category and favourites.shape[1] and len(orders.categories):
+        lists.append(("category", orders.of_categories(favourites, mask, limits.per_category)))
+    return union(lists, orders, mask, limit=max(limits.limit, needed), needed=needed, threads=threads)
+
+
+def union(lists: Lists, orders: Orders, mask: Mask, *, limit: int, needed: int, threads: int = 1) -> Pool:
+    """Merge lists into a pool; where a row has fewer than `needed`, fill it up along the popular order, which holds every item."""
+    names = tuple(name for name, _ in lists)
+    indptr, items, sources = merge([found for _, found in lists], limit=limit, n_items=mask.shape[1], threads=threads)
+    if needed and int(np.diff(indptr).min(initial=needed)) < needed:
+        lists = [*lists, ("fill", orders.first(orders.POPULAR, mask, needed))]
+        names = (*names, "fill")
+        indptr, items, sources = merge([found for _, found in lists], limit=limit, n_items=mask.shape[1], threads=threads)
+    return Pool(indptr, items, sources, names)
+
+
+def _demographic(deployment: Deployment, query: Query, mask: Mask, n: int, cold: Bools) -> I32:
+    out = np.full((len(mask), n), -1, np.int32)
+    rows = np.flatnonzero(cold)
+    if deployment.demographic is not None and len(rows):
+        out[rows] = deployment.demographic.recommend_rows(query.users[rows], n, mask[rows]).items
+    return out
