@@ -44,7 +44,7 @@ def interleaved(*runs: Callable[[], Any], repeats: int = 5, warmup: int = 1) -> 
     times: list[list[float]] = [[] for _ in runs]
     for _ in range(repeats):
         for mine, run in zip(times, runs, strict=True):
-            mine += seconds(run, repeats=1, warmup=0)
+            mine.extend(seconds(run, repeats=1, warmup=0))
     return times
 
 
@@ -65,8 +65,10 @@ def report(question: str, args: argparse.Namespace, **answer: Any) -> None:
 def machine() -> dict[str, Any]:
     """Describe where the figures come from."""
     versions = {p: _version(p) for p in ("recengine", "numpy", "scipy", "duckdb", "implicit")}
-    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent, check=False)  # noqa: S607
-    return {"cpu": _cpu(), "cores": os.cpu_count(), "python": platform.python_version(), "commit": git.stdout.strip(), **versions}
+    ask = ["git", "rev-parse", "--short", "HEAD"]
+    git = subprocess.run(ask, capture_output=True, text=True, cwd=Path(__file__).parent, check=False)  # noqa: S603
+    python = platform.python_version()
+    return {"cpu": _cpu(), "cores": os.cpu_count(), "python": python, "commit": git.stdout.strip(), **versions}
 
 
 def _version(package: str) -> str | None:
@@ -80,4 +82,5 @@ def _cpu() -> str:
     info = Path("/proc/cpuinfo")
     if not info.exists():
         return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")), platform.machine())
+    names = (line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name"))
+    return next(names, platform.machine())

@@ -1,1 +1,1 @@
-"""PyTorch architectures and their ONNX export; needs the extra `train`; reached only from `recengine.offline.neural`."""
+"""PyTorch architectures and their ONNX export; needs the extra `train`; only `recengine.offline.neural` imports it."""

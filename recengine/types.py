@@ -1,11 +1,12 @@
 """The data that flows along the two spines: no behaviour, only shapes.
 
-Ids: `user_id` / `item_id` (str) at the doors; `user` / `item` (dense int32 row) inside; `store/vocab.py` is the only bridge.
-Time: int64 microseconds since 1970-01-01 UTC, `NO_TIME` where it is not known. Scores: float32, NaN = not scored, higher = better.
-Ragged arrays: row r of a batch owns `flat[indptr[r]:indptr[r + 1]]` (int64 indptr of length B + 1, as in CSR).
+Ids: `user_id` / `item_id` (str) at the doors; `user` / `item` (dense int32 row) inside; `store/vocab.py` is the only
+bridge. Time: int64 microseconds since 1970-01-01 UTC, `NO_TIME` where it is not known. Scores: float32, NaN = not
+scored, higher = better. Ragged arrays: row r of a batch owns `flat[indptr[r]:indptr[r + 1]]` (int64 indptr of length B
++ 1, as in CSR).
 
-Why batches: every stage of the online spine takes B requests at once and `recommend` is a batch of one, so "batch = single" holds by
-construction and `recommend_batch` amortises Python over thousands of users.
+Why batches: every stage of the online spine takes B requests at once and `recommend` is a batch of one, so "batch =
+single" holds by construction and `recommend_batch` amortises Python over thousands of users.
 """
 
 from __future__ import annotations
@@ -18,18 +19,19 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = (
+    "F32",
+    "F64",
+    "I16",
+    "I32",
+    "I64",
     "NO_TIME",
+    "U32",
     "Bools",
     "Catalogue",
     "Column",
     "Event",
     "EventColumns",
     "Evidence",
-    "F32",
-    "F64",
-    "I16",
-    "I32",
-    "I64",
     "Interactions",
     "Item",
     "Mask",
@@ -44,7 +46,6 @@ __all__ = (
     "Slate",
     "TopN",
     "TrainingData",
-    "U32",
     "User",
 )
 
@@ -174,8 +175,8 @@ class Response(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class EventColumns(msgspec.Struct, frozen=True):
     """Events as columns, ordered by (user, time, seq).
 
-    All arrays have length n: `seq` int64 (the store's own number), `user` and `item` int32 rows, `type` int16 into `types`,
-    `value` float32 (NaN = none), `time` int64 (the order: microseconds, or the integers that the feed gave).
+    All arrays have length n: `seq` int64 (the store's own number), `user` and `item` int32 rows, `type` int16 into
+    `types`, `value` float32 (NaN = none), `time` int64 (the order: microseconds, or the integers that the feed gave).
     """
 
     seq: I64
@@ -249,8 +250,9 @@ class TrainingData(msgspec.Struct, frozen=True):
 class Query(msgspec.Struct, frozen=True):
     """Who asks, for B requests, in the words of the models.
 
-    `users` int32 (B,), -1 = never seen. `history`: row b is what request b's user engaged with (n_users = B), oldest first, at most
-    `history_limit` latest entries. `changed` uint8 (B,): 1 = the history is newer than the deployment, so factors must be folded in.
+    `users` int32 (B,), -1 = never seen. `history`: row b is what request b's user engaged with (n_users = B), oldest
+    first, at most `history_limit` latest entries. `changed` uint8 (B,): 1 = the history is newer than the deployment,
+    so factors must be folded in.
     """
 
     users: I32

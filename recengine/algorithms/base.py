@@ -1,8 +1,8 @@
 """The contract of every algorithm. The laws in tests/laws run over all that `registry.py` names.
 
-A `Scorer` answers for a batch of B requests (`Query`) and never keeps a reference to what it is given. Rules for all of them:
-NaN = not scored; higher = better; ties go to the lower item row; the same answer for any `threads` and any batch size, bit for bit;
-`load(save(m))` answers bit-equal; no pickle; `__init__` only stores the configuration.
+A `Scorer` answers for a batch of B requests (`Query`) and never keeps a reference to what it is given. Rules for all of
+them: NaN = not scored; higher = better; ties go to the lower item row; the same answer for any `threads` and any batch
+size, bit for bit; `load(save(m))` answers bit-equal; no pickle; `__init__` only stores the configuration.
 """
 
 from collections.abc import Callable
@@ -36,12 +36,13 @@ class Scorer(Protocol):
 
         Returns
         -------
-        items (B, n) int32 and scores (B, n) float32, best first, equal scores by lower item row. Scores equal `score`'s.
+        items (B, n) int32 and scores (B, n) float32, best first, equal scores by lower item row. Scores equal
+        those of `score`.
         """
         ...
 
     def score(self, query: Query, indptr: I64, items: I32, *, threads: int = 1) -> F32:
-        """Score given items: row b gets `items[indptr[b]:indptr[b + 1]]`; returns float32 of `items`' length, NaN = cannot."""
+        """Score given items: row b gets `items[indptr[b]:indptr[b + 1]]`; returns float32 of the same length."""
         ...
 
     def explain(self, query: Query, row: int, item: int, top: int = 3) -> tuple[Evidence, ...]:

@@ -1,8 +1,8 @@
 """Events -> interactions: the one definition that training and serving share.
 
-An entry (user, item) weighs the sum of its events' weights since the last negative one; where the last opinion is negative, it weighs
-that event. So a purchase after a dislike counts, and a dislike after ten views is a dislike. An event with a value (a rating) counts
-`weight * (value - neutral) / (full - neutral)`, clipped to +-weight.
+An entry (user, item) weighs the sum of its events' weights since the last negative one; where the last opinion is
+negative, it weighs that event. So a purchase after a dislike counts, and a dislike after ten views is a dislike. An
+event with a value (a rating) counts `weight * (value - neutral) / (full - neutral)`, clipped to +-weight.
 """
 
 import numpy as np
@@ -39,7 +39,8 @@ def interactions(events: EventColumns, weights: F32, n_users: int, n_items: int)
     keep = np.flatnonzero(weights != 0)
     user, item, weight, time = events.user[keep], events.item[keep], weights[keep], events.time[keep]
     if len(keep) == 0:
-        return Interactions(n_users, n_items, np.zeros(n_users + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.int64))
+        nothing = (np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.int64))
+        return Interactions(n_users, n_items, np.zeros(n_users + 1, np.int64), *nothing)
     order = np.argsort(user.astype(np.int64) * n_items + item, kind="stable")  # events of a pair stay in time order
     pair = user[order].astype(np.int64) * n_items + item[order]
     starts = np.flatnonzero(np.concatenate(([True], pair[1:] != pair[:-1])))
@@ -49,7 +50,8 @@ def interactions(events: EventColumns, weights: F32, n_users: int, n_items: int)
     last_negative = np.maximum.reduceat(np.where(w < 0, position, -1), starts)
     since = np.where(position > np.repeat(last_negative, np.diff(np.append(starts, len(w)))), np.maximum(w, 0), 0)
     positive = np.add.reduceat(since, starts)
-    total = np.where(positive > 0, positive, np.where(last_negative >= 0, w[np.maximum(last_negative, 0)], 0)).astype(np.float32)
+    negative = np.where(last_negative >= 0, w[np.maximum(last_negative, 0)], 0)
+    total = np.where(positive > 0, positive, negative).astype(np.float32)
     last = order[ends]  # the event that came last, as a position among `keep`
     row = np.argsort(last, kind="stable")  # `keep` is in (user, time) order, so this restores it
     picked = last[row]

@@ -1,0 +1,1 @@
+"""Tests of recengine: `unit` by module, `oracles` in plain numpy, `laws` over every algorithm, `house` over the source itself."""
