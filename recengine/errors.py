@@ -28,6 +28,7 @@ __all__ = (
     "ShapeError",
     "SourceUnreadable",
     "StoreCorrupt",
+    "StoreFailed",
     "StoreLocked",
     "StoreTooNew",
     "TrainingFailed",
@@ -109,6 +110,12 @@ class StoreLocked(ConfigError, OSError):
     """Another process holds the database."""
 
     code = "store-locked"
+
+
+class StoreFailed(ConfigError, OSError):
+    """The disk or the memory below the database ran out or refused."""
+
+    code = "store-failed"
 
 
 class StoreTooNew(ConfigError, RuntimeError):
