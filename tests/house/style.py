@@ -34,9 +34,8 @@ def names(root: Path = ROOT) -> list[str]:
     """Names say what a thing is: no utils, no Base, Abstract, Impl or Manager, no `get_`."""
     bad = []
     for where, _ in kept(root, (".py", ".pyx", ".pxd", ".sql")):
-        for part in Path(where).with_suffix("").parts:
-            if VAGUE & set(part.lower().split("_")):
-                bad.append(f"{where}: `{part}` says nothing")
+        parts = Path(where).with_suffix("").parts
+        bad += [f"{where}: `{part}` says nothing" for part in parts if VAGUE & set(part.lower().split("_"))]
     for module in modules(root):
         for node in _defined(module.tree):
             if isinstance(node, ast.ClassDef):
@@ -45,9 +44,8 @@ def names(root: Path = ROOT) -> list[str]:
             elif re.match(r"_*get_", node.name):
                 bad.append(f"{module.where}:{node.lineno}: {node.name}: name what it returns, or what it does")
     for where, text in kept(root, (".pyx", ".pxd")):
-        for number, line in enumerate(text.splitlines(), 1):
-            if re.match(r"\s*c?p?def\s.*\bget_\w+\(", line):
-                bad.append(f"{where}:{number}: {line.strip()}")
+        lines = enumerate(text.splitlines(), 1)
+        bad += [f"{where}:{number}: {line}" for number, line in lines if re.match(r"\s*c?p?def\s.*\bget_\w+\(", line)]
     return bad
 
 
@@ -62,9 +60,8 @@ def exports(root: Path = ROOT) -> list[str]:
             bad.append(f"{module.where}: needs `__all__` as a tuple")
             continue
         existing = {name for node in module.tree.body for name in _bound(node)}
-        for entry in listed[0].value.elts:
-            if isinstance(entry, ast.Constant) and entry.value not in existing:
-                bad.append(f"{module.where}: `__all__` lists `{entry.value}`, which does not exist")
+        entries = [entry.value for entry in listed[0].value.elts if isinstance(entry, ast.Constant)]
+        bad += [f"{module.where}: `__all__` lists `{e}`, which does not exist" for e in entries if e not in existing]
     return bad
 
 

@@ -280,7 +280,7 @@ CRASHES = textwrap.dedent(
 
 @pytest.mark.parametrize("how", ["kill", "error"])
 def test_dying_or_failing_at_any_step_leaves_the_old_or_the_new_version_live_and_whole(tmp_path, how):
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-c", CRASHES, str(tmp_path), how], capture_output=True, text=True, check=True
     )
     results = json.loads(done.stdout)
