@@ -2,13 +2,16 @@
 
 from typing import Any
 
+from recengine.algorithms.popularity import Popularity
 from recengine.config import ModelConfig
 
 __all__ = ("ALGORITHMS", "create")
 
-ALGORITHMS: dict[str, Any] = {}
+ALGORITHMS: dict[str, Any] = {
+    Popularity.kind: Popularity,
+}
 
 
 def create(config: ModelConfig) -> Any:
     """Make the unfitted algorithm that `config` asks for."""
-    return ALGORITHMS[type(config).__struct_config__.tag](config)
+    return ALGORITHMS[str(type(config).__struct_config__.tag)](config)

@@ -1,0 +1,1 @@
+"""Metrics, pure functions: `ranking` compares lists with what users did next, `beyond` looks at the lists alone."""
