@@ -29,9 +29,11 @@ __all__ = (
     "Bools",
     "Catalogue",
     "Column",
+    "Context",
     "Event",
     "EventColumns",
     "Evidence",
+    "Features",
     "Interactions",
     "Item",
     "Mask",
@@ -259,6 +261,28 @@ class Query(msgspec.Struct, frozen=True):
     history: Interactions
     changed: Mask
     now: int
+
+
+class Context(msgspec.Struct, frozen=True):
+    """Who asks, when, and against which catalogue, for B requests.
+
+    `users` int32 (B,), -1 = never seen; `cold` bool (B,); `items` is one snapshot for the whole batch, so a reply never mixes two.
+    """
+
+    requests: tuple[Request, ...]
+    users: I32
+    cold: Bools
+    now: int
+    items: Catalogue
+    threads: int
+    """Of the kernels: 1 for one request, all cores for a batch."""
+
+
+class Features(msgspec.Struct, frozen=True):
+    """What models and sources need to know of B requests: `favourites` int32 (B, C) category codes, dearest first, -1 = none."""
+
+    query: Query
+    favourites: I32
 
 
 class Evidence(msgspec.Struct, frozen=True):

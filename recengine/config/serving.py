@@ -39,4 +39,5 @@ class Diversity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Maximal marginal relevance (Carbonell and Goldstein 1998)."""
 
     enabled: Annotated[bool, Meta(description="rearrange the shortlist for variety")] = True
+    window: Annotated[int, Meta(ge=1, le=10_000, description="only so many of the best are rearranged")] = 100
     relevance: Annotated[float, Meta(ge=0, le=1, description="lambda: 1 = relevance only, 0 = variety only")] = 0.7

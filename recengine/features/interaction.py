@@ -8,9 +8,9 @@ event with a value (a rating) counts `weight * (value - neutral) / (full - neutr
 import numpy as np
 
 from recengine.config import EventType
-from recengine.types import F32, I64, EventColumns, Interactions
+from recengine.types import F32, I32, I64, U32, EventColumns, Interactions
 
-__all__ = ("event_weights", "interactions")
+__all__ = ("event_weights", "extend", "interactions", "seen", "type_bits")
 
 
 def event_weights(events: EventColumns, types: tuple[EventType, ...]) -> F32:
@@ -63,6 +63,43 @@ def interactions(events: EventColumns, weights: F32, n_users: int, n_items: int)
         total[row],
         np.ascontiguousarray(time[picked], dtype=np.int64),
     )
+
+
+def extend(entries: dict[int, tuple[float, int]], item: int, weight: float, time: int) -> None:
+    """Fold one later event into a user's entries, item -> (weight, time of the last event), in place.
+
+    Event by event this gives what `interactions` gives at once, as long as events arrive in order of time. A late event adds to a
+    positive entry and is passed over where a later opinion stands.
+    """
+    held, last = entries.get(item, (0.0, time))
+    if weight == 0:
+        return
+    if time >= last:
+        entries.pop(item, None)  # the newest entry stands last
+        entries[item] = (weight if weight < 0 else max(held, 0.0) + weight, time)
+    elif weight > 0 and held > 0:
+        entries[item] = (held + weight, last)
+
+
+def type_bits(types: tuple[str, ...], wanted: frozenset[str]) -> int:
+    """Return the bit set of the named event types; codes from 31 on share the last bit."""
+    bits = 0
+    for code, name in enumerate(types):
+        if name in wanted:
+            bits |= 1 << min(code, 31)
+    return bits
+
+
+def seen(events: EventColumns, n_users: int, n_items: int) -> tuple[I64, I32, U32]:
+    """Collect what each user ever touched: indptr int64 (n_users + 1,), items int32 ascending, bits uint32 of the event types."""
+    pair = events.user.astype(np.int64) * max(n_items, 1) + events.item
+    order = np.argsort(pair, kind="stable")
+    pair = pair[order]
+    starts = np.flatnonzero(np.concatenate((np.ones(min(len(pair), 1), bool), pair[1:] != pair[:-1])))
+    bits = np.left_shift(np.uint32(1), np.minimum(events.type[order], 31).astype(np.uint32))
+    merged = np.bitwise_or.reduceat(bits, starts) if len(starts) else np.empty(0, np.uint32)
+    user, item = np.divmod(pair[starts], max(n_items, 1))
+    return _indptr(user, n_users), item.astype(np.int32), merged.astype(np.uint32)
 
 
 def _indptr(rows: np.ndarray, n: int) -> I64:

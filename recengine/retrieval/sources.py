@@ -5,7 +5,8 @@ Every source sees the mask of eligible items before it picks, so no later filter
 themselves recommend plus precomputed orders; nothing is sampled.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -69,6 +70,7 @@ def gather(
     *,
     cold: Bools,
     favourites: I32,
+    attributes: Mapping[int, Mapping[str, Any]] | None = None,
     needed: int = 0,
     extra: Sequence[tuple[str, I32]] = (),
     guard: Callable[[str, Callable[[], I32]], I32 | None] | None = None,
@@ -81,6 +83,7 @@ def gather(
     mask : (B, n_items) uint8, eligible items.
     cold : (B,) rows that also ask the demographic source.
     favourites : (B, C) int32 rows of `orders.categories`, -1 = none.
+    attributes : what is known of the user of a cold row; without it the demographic source uses what it knew when trained.
     needed : every row gets at least so many candidates when so many items are eligible.
     extra : lists that come first, such as pins.
     guard : runs one source and returns None when it failed; without it a failure propagates.
@@ -99,7 +102,7 @@ def gather(
             lists.append((member.name, found))
     demographic = deployment.demographic
     if demographic is not None and limits.demographic and cold.any():
-        lists.append(("demographic", _demographic(deployment, query, mask, limits.demographic, cold)))
+        lists.append(("demographic", _demographic(deployment, query, mask, limits.demographic, cold, attributes)))
     for name, order, n in (
         ("popular", orders.POPULAR, limits.popular),
         ("trending", orders.TRENDING, limits.trending),
@@ -123,9 +126,22 @@ def union(lists: Lists, orders: Orders, mask: Mask, *, limit: int, needed: int, 
     return Pool(indptr, items, sources, names)
 
 
-def _demographic(deployment: Deployment, query: Query, mask: Mask, n: int, cold: Bools) -> I32:
+def _demographic(
+    deployment: Deployment,
+    query: Query,
+    mask: Mask,
+    n: int,
+    cold: Bools,
+    attributes: Mapping[int, Mapping[str, Any]] | None,
+) -> I32:
     out = np.full((len(mask), n), -1, np.int32)
     rows = np.flatnonzero(cold)
-    if deployment.demographic is not None and len(rows):
-        out[rows] = deployment.demographic.recommend_rows(query.users[rows], n, mask[rows]).items
+    model = deployment.demographic
+    if model is None or len(rows) == 0:
+        return out
+    if attributes is None:
+        out[rows] = model.recommend_rows(query.users[rows], n, mask[rows]).items
+    else:
+        for row in rows.tolist():
+            out[row] = model.recommend_for(attributes[row], n, mask[row]).items[0]
     return out

@@ -1,0 +1,105 @@
+"""Stage 4, candidates: at most `candidates.limit` items a request worth scoring, and which source found each.
+
+A source that fails is left out and named in `degraded`; when half of the deadline is over the remaining personal sources are skipped, the
+precomputed ones (microseconds) never.
+"""
+
+import logging
+from collections.abc import Callable
+
+import numpy as np
+
+from recengine.config import Candidates
+from recengine.features.user import attributes_of
+from recengine.online.caps import Caps
+from recengine.online.rules import Rules
+from recengine.online.state import State
+from recengine.online.trace import Trace
+from recengine.retrieval.deployment import Deployment
+from recengine.retrieval.sources import Orders, gather
+from recengine.types import I32, Catalogue, Context, Features, Mask, Pool
+
+__all__ = ("CandidateStage",)
+
+log = logging.getLogger("recengine.online")
+
+
+class CandidateStage:
+    """Asks every source."""
+
+    def __init__(self, deployment: Deployment, state: State, rules: Rules, limits: Candidates, category: str) -> None:
+        self._deployment = deployment
+        self._state = state
+        self._rules = rules
+        self._limits = limits
+        self._category = category
+        self._orders: tuple[Catalogue, Orders, I32] | None = None
+
+    def gather(self, context: Context, features: Features, mask: Mask, trace: Trace) -> Pool:
+        """Collect the pool of B requests; every row holds `n` items where so many are eligible."""
+        orders, codes = self._laid_out(context.items)
+        favourites = codes[features.favourites] if features.favourites.shape[1] else features.favourites
+        extra = self._asked_for(context, mask, orders, trace)
+        cold = np.flatnonzero(context.cold).tolist()
+        pool = gather(
+            self._deployment,
+            orders,
+            features.query,
+            mask,
+            self._limits,
+            cold=context.cold,
+            attributes={b: {**attributes_of(self._state.users, int(context.users[b])), **context.requests[b].context} for b in cold},
+            favourites=favourites,
+            needed=max(r.n for r in context.requests),
+            extra=extra,
+            guard=lambda name, source: self._guarded(name, source, trace),
+            threads=context.threads,
+        )
+        trace.counts["candidates"] = len(pool.items)
+        trace.mark("candidates")
+        return pool
+
+    def _guarded(self, name: str, source: Callable[[], I32], trace: Trace) -> I32 | None:
+        if trace.overdue(0.5):
+            trace.degrade(f"source:{name}:deadline")
+            return None
+        try:
+            return source()
+        except Exception:  # one failing model must not fail the request; it is logged, counted and named in the reply
+            log.exception("candidate source %s failed", name)
+            trace.degrade(f"source:{name}:error")
+            return None
+
+    def _laid_out(self, items: Catalogue) -> tuple[Orders, I32]:
+        """Lay the orders out once a catalogue: also maps its category codes to rows of the table (-1 = unknown when trained)."""
+        held = self._orders
+        if held is None or held[0] is not items:
+            orders = Orders(self._deployment.popularity, items.n)
+            column = items.columns.get(self._category)
+            labels = column.labels if column is not None else ()
+            codes = np.array([*(orders.rows.get(label, -1) for label in labels), -1], np.int32)  # code -1 picks the last, -1
+            held = self._orders = (items, orders, codes)
+        return held[1], held[2]
+
+    def _asked_for(self, context: Context, mask: Mask, orders: Orders, trace: Trace) -> list[tuple[str, I32]]:
+        """List what requests pin, and what their caps need so that a capped reply can still be full."""
+        lists: list[tuple[str, I32]] = []
+        for name, wanted in (("pinned", [r.pins for r in context.requests]), ("capped", [r.caps for r in context.requests])):
+            if not any(wanted):
+                continue
+            rows = []
+            for b, request in enumerate(context.requests):
+                if name == "pinned":
+                    pins = self._rules.rows(request.pins, "pins", b, trace)
+                    rows.append(pins[mask[b, pins] == 1])
+                elif request.caps:
+                    popular = orders.first(orders.POPULAR, mask[b : b + 1], int(mask[b].sum()))[0]
+                    popular = popular[popular >= 0]
+                    rows.append(popular[Caps(request.caps, context.items).keep(popular, request.n)])
+                else:
+                    rows.append(np.empty(0, np.int32))
+            table = np.full((len(rows), max(len(row) for row in rows)), -1, np.int32)
+            for line, row in zip(table, rows, strict=True):
+                line[: len(row)] = row
+            lists.append((name, table))
+        return lists

@@ -1,0 +1,36 @@
+"""Stage 2, features: what the models need to know of each user. `Context` in, `Features` out; the definitions stand in `features/`."""
+
+import numpy as np
+
+from recengine.config import Candidates, Serving
+from recengine.features.user import favourite_categories
+from recengine.online.state import State
+from recengine.online.trace import Trace
+from recengine.types import Context, Features, Query
+
+__all__ = ("FeatureService",)
+
+
+class FeatureService:
+    """Reads the fold and computes the features of a batch."""
+
+    def __init__(self, state: State, serving: Serving, candidates: Candidates, last_seq: int) -> None:
+        self._state = state
+        self._limit = serving.history_limit
+        self._category = serving.category
+        self._favourites = candidates.categories
+        self._last_seq = last_seq
+
+    def of(self, context: Context, trace: Trace) -> Features:
+        """Gather the histories of the batch; a user with events after the deployment's last one is marked changed."""
+        histories = self._state.histories
+        users = context.users.tolist()
+        history = histories.gather(users, self._limit, context.items.n)
+        changed = np.array([histories.last_seq(user) > self._last_seq for user in users], np.uint8)
+        column = context.items.columns.get(self._category)
+        if column is None or column.kind not in ("string", "strings"):
+            favourites = np.empty((len(users), 0), np.int32)
+        else:
+            favourites = favourite_categories(history, column, self._favourites)
+        trace.mark("features")
+        return Features(Query(context.users, history, changed, context.now), favourites)

@@ -1,0 +1,65 @@
+"""Why an item is there: the leading model's kind for every item, and on request the history items that speak for it, in words."""
+
+import numpy as np
+
+from recengine.algorithms.als import Als
+from recengine.algorithms.knn import ItemKnn, UserKnn
+from recengine.algorithms.popularity import Popularity
+from recengine.retrieval.deployment import Deployment
+from recengine.store.vocab import Vocabulary
+from recengine.types import I64, Catalogue, Context, Features, Ranked, Reason
+
+__all__ = ("Reasons", "title")
+
+_KINDS = {Als.kind: "because_of", ItemKnn.kind: "because_of", UserKnn.kind: "similar_users", Popularity.kind: "popular"}
+_WORDS = {
+    "similar_users": "Liked by users with a taste like yours",
+    "popular": "Popular now",
+    "trending": "Trending now",
+    "latest": "New here",
+    "demographic": "Liked by users like you",
+    "cold_start": "A good start: popular, and liked by users like you",
+    "pinned": "Chosen for this page",
+}
+
+
+def title(items: Catalogue, item: int, fallback: str) -> str:
+    """Name an item in words: its `title` attribute, else its id."""
+    column = items.columns.get("title")
+    if column is None or item >= items.n:
+        return fallback
+    if column.kind == "text":
+        return str(column.data[item] or fallback)
+    if column.kind == "string" and column.data[item] >= 0:
+        return column.labels[int(column.data[item])]
+    return fallback
+
+
+class Reasons:
+    """Reads the members of one deployment."""
+
+    def __init__(self, deployment: Deployment, items: Vocabulary) -> None:
+        self._members = deployment.members
+        self._items = items
+        self._kinds = [_KINDS.get(member.scorer.kind, "model") for member in deployment.members]
+
+    def leading(self, ranked: Ranked, at: I64) -> list[str]:
+        """Name the kind of reason of the model that contributed most to each of the positions `at`."""
+        if len(at) == 0:
+            return []
+        return [self._kinds[m] for m in np.argmax(ranked.contributions[at], axis=1).tolist()]
+
+    def of(self, context: Context, features: Features, b: int, item: int, kind: str) -> tuple[Reason, ...]:
+        """Collect up to three reasons for `item` in row `b`: history items first, each once, then the words of `kind`."""
+        reasons: dict[str, Reason] = {}
+        for member in self._members:
+            for evidence in member.scorer.explain(features.query, b, item, top=2):
+                if evidence.item < 0:
+                    reasons.setdefault(evidence.kind, Reason(evidence.kind, _WORDS.get(evidence.kind, ""), None, evidence.weight))
+                    continue
+                cause = self._items.id(evidence.item)
+                text = f"Because you chose {title(context.items, evidence.item, cause)}"
+                reasons.setdefault(cause, Reason(evidence.kind, text, cause, evidence.weight))
+        words = [Reason(kind, _WORDS[kind])] if kind in ("pinned", "cold_start") else []
+        found = sorted(reasons.values(), key=lambda reason: (reason.item_id is None, -reason.weight))
+        return tuple([*words, *found][:3])

@@ -1,0 +1,59 @@
+"""The online spine: this file is the whole way of a request, in order.
+
+Each stage reads the type before it and returns the next one's, mutates nothing it was given, and writes its time and reasons to the trace.
+Between stages data travels as flat arrays for a batch of requests; an item becomes a Python object only in `response`.
+Features come before eligibility, so that one read of a user's history serves both.
+"""
+
+from collections.abc import Sequence
+
+from recengine.config import Config
+from recengine.online.candidates import CandidateStage
+from recengine.online.context import Resolver
+from recengine.online.diversity import Diversity
+from recengine.online.ensemble import Ensemble
+from recengine.online.features import FeatureService
+from recengine.online.response import Renderer
+from recengine.online.rules import Rules
+from recengine.online.scoring import Scoring
+from recengine.online.state import State
+from recengine.online.trace import Trace
+from recengine.retrieval.deployment import Deployment
+from recengine.store.vocab import Vocabulary
+from recengine.types import Request, Response
+
+__all__ = ("Recommender",)
+
+
+class Recommender:
+    """Answers requests from one deployment and the live state. Thread-safe: nothing in it changes but the state's fold."""
+
+    def __init__(self, deployment: Deployment, state: State, users: Vocabulary, items: Vocabulary, config: Config) -> None:
+        self.deployment = deployment
+        self.context = Resolver(state, users, config.serving)
+        self.features = FeatureService(state, config.serving, config.candidates, deployment.last_seq)
+        self.rules = Rules(state, items, config.event, config.serving)
+        self.candidates = CandidateStage(deployment, state, self.rules, config.candidates, config.serving.category)
+        self.scoring = Scoring(deployment)
+        self.ensemble = Ensemble(deployment, config.serving)
+        self.diversity = Diversity(deployment, config.diversity)
+        self.response = Renderer(deployment, items)
+
+    def recommend(self, requests: Sequence[Request], *, threads: int = 1) -> tuple[list[Response], Trace]:
+        """Answer a batch of requests; one request is a batch of one.
+
+        Raises
+        ------
+        RequestError : a field is out of range, a filter does not parse.
+        """
+        requests = tuple(requests)
+        trace = Trace(requests)
+        context = self.context.resolve(requests, trace, threads)  # who, when, against which catalogue; cold or warm
+        features = self.features.of(context, trace)  # the same code as training
+        eligible = self.rules.eligible(context, trace)  # mask over the catalogue, before any cut
+        pool = self.candidates.gather(context, features, eligible, trace)  # <= 1,000 items; which source found each; pins are a source
+        table = self.scoring.score(context, features, pool, trace)  # items x models; models isolated
+        ranked = self.ensemble.blend(context, table, trace)  # weighted average of calibrated scores
+        shaped = self.rules.shape(context, ranked, trace)  # pins, caps; may never add
+        slate = self.diversity.arrange(context, shaped, trace)  # MMR
+        return self.response.render(context, features, slate, trace), trace

@@ -1,0 +1,61 @@
+"""Stage 9, response: rows become ids, log-odds become probabilities, and every item says why it is there. `Slate` in, `Response`s out."""
+
+from os import urandom
+from time import time_ns
+
+import numpy as np
+
+from recengine.online.reasons import Reasons
+from recengine.online.trace import Trace
+from recengine.retrieval.deployment import Deployment
+from recengine.store.vocab import Vocabulary
+from recengine.types import Context, Features, Recommendation, Response, Slate
+
+__all__ = ("Renderer", "request_id")
+
+
+class Renderer:
+    """Writes replies."""
+
+    def __init__(self, deployment: Deployment, items: Vocabulary) -> None:
+        self._deployment = deployment
+        self._items = items
+        self._reasons = Reasons(deployment, items)
+
+    def render(self, context: Context, features: Features, slate: Slate, trace: Trace) -> list[Response]:
+        """Write one reply a request."""
+        ranked = slate.ranked
+        shown = slate.picks >= 0
+        at = slate.picks[shown]
+        ids = self._items.ids(ranked.items[at])
+        scores = (1.0 / (1.0 + np.exp(-ranked.scores[at].astype(np.float64)))).tolist()
+        parts = ranked.contributions[at].tolist()
+        leading = self._reasons.leading(ranked, at)
+        ends = np.cumsum(shown.sum(axis=1)).tolist()
+        replies = []
+        start = 0
+        for b, (request, end) in enumerate(zip(context.requests, ends, strict=True)):
+            cold = bool(context.cold[b])
+            lines = []
+            for j in range(start, end):
+                kind = "pinned" if j - start < ranked.pinned[b] else "cold_start" if cold else leading[j]
+                why = self._reasons.of(context, features, b, int(ranked.items[at[j]]), kind) if request.explain else ()
+                lines.append(Recommendation(ids[j], scores[j], kind, why, dict(zip(ranked.models, parts[j], strict=True))))
+            replies.append(
+                Response(
+                    request_id=request_id(),
+                    user_id=request.user_id,
+                    items=tuple(lines),
+                    version=self._deployment.version,
+                    cold=cold,
+                    degraded=trace.reasons(b),
+                )
+            )
+            start = end
+        trace.mark("response")
+        return replies
+
+
+def request_id() -> str:
+    """Make a reply's name: 12 hex digits of milliseconds, then 20 random ones, so names sort by time."""
+    return f"{time_ns() // 1_000_000:012x}{urandom(10).hex()}"
