@@ -266,7 +266,8 @@ class Query(msgspec.Struct, frozen=True):
 class Context(msgspec.Struct, frozen=True):
     """Who asks, when, and against which catalogue, for B requests.
 
-    `users` int32 (B,), -1 = never seen; `cold` bool (B,); `items` is one snapshot for the whole batch, so a reply never mixes two.
+    `users` int32 (B,), -1 = never seen; `cold` bool (B,); `items` is one snapshot for the whole batch, so a reply
+    never mixes two.
     """
 
     requests: tuple[Request, ...]
@@ -279,7 +280,10 @@ class Context(msgspec.Struct, frozen=True):
 
 
 class Features(msgspec.Struct, frozen=True):
-    """What models and sources need to know of B requests: `favourites` int32 (B, C) category codes, dearest first, -1 = none."""
+    """What models and sources need to know of B requests.
+
+    `favourites` int32 (B, C) category codes, dearest first, -1 = none.
+    """
 
     query: Query
     favourites: I32
@@ -326,8 +330,8 @@ class ScoreTable(msgspec.Struct, frozen=True):
 class Ranked(msgspec.Struct, frozen=True):
     """A shortlist of every row, best first.
 
-    `scores` float32 (N,) blended log-odds, `contributions` float32 (N, M) that sum to the score, `sources` uint32 (N,) bits into
-    `names`, `pinned` int32 (B,): so many leading items of the row keep their place.
+    `scores` float32 (N,) blended log-odds, `contributions` float32 (N, M) that sum to the score, `sources` uint32
+    (N,) bits into `names`, `pinned` int32 (B,): so many leading items of the row keep their place.
     """
 
     indptr: I64

@@ -68,8 +68,8 @@ def interactions(events: EventColumns, weights: F32, n_users: int, n_items: int)
 def extend(entries: dict[int, tuple[float, int]], item: int, weight: float, time: int) -> None:
     """Fold one later event into a user's entries, item -> (weight, time of the last event), in place.
 
-    Event by event this gives what `interactions` gives at once, as long as events arrive in order of time. A late event adds to a
-    positive entry and is passed over where a later opinion stands.
+    Event by event this gives what `interactions` gives at once, as long as events arrive in order of time. A late
+    event adds to a positive entry and is passed over where a later opinion stands.
     """
     held, last = entries.get(item, (0.0, time))
     if weight == 0:
@@ -91,7 +91,10 @@ def type_bits(types: tuple[str, ...], wanted: frozenset[str]) -> int:
 
 
 def seen(events: EventColumns, n_users: int, n_items: int) -> tuple[I64, I32, U32]:
-    """Collect what each user ever touched: indptr int64 (n_users + 1,), items int32 ascending, bits uint32 of the event types."""
+    """Collect what each user ever touched.
+
+    Indptr int64 (n_users + 1,), items int32 ascending, bits uint32 of the event types.
+    """
     pair = events.user.astype(np.int64) * max(n_items, 1) + events.item
     order = np.argsort(pair, kind="stable")
     pair = pair[order]

@@ -41,7 +41,9 @@ def favourite_categories(history: Interactions, column: Column, n: int) -> I32:
         known = history.items < len(column.data)
         code, row, weight = column.data[history.items[known]], row[known], weight[known]
     ok = code >= 0
-    mass = np.bincount(row[ok] * labels + code[ok], weights=weight[ok], minlength=history.n_users * labels).reshape(history.n_users, labels)
+    mass = np.bincount(row[ok] * labels + code[ok], weights=weight[ok], minlength=history.n_users * labels).reshape(
+        history.n_users, labels
+    )
     k = min(n, labels)
     best = np.argsort(-mass, axis=1, kind="stable")[:, :k]
     found = np.take_along_axis(mass, best, axis=1) > 0
@@ -50,7 +52,10 @@ def favourite_categories(history: Interactions, column: Column, n: int) -> I32:
 
 
 def attributes_of(users: Catalogue, user: int) -> dict[str, Any]:
-    """Return what is known of one user as plain values (str, float, bool, list of str); missing attributes are left out."""
+    """Return what is known of one user as plain values (str, float, bool, list of str).
+
+    Missing attributes are left out.
+    """
     out: dict[str, Any] = {}
     if not 0 <= user < users.n:
         return out

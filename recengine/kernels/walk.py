@@ -30,7 +30,10 @@ def walk(orders: I32, which: I32, mask: Mask, n: int) -> I32:
     Cost: items taken plus items struck out.  Oracle: tests/oracles/walk.py
     """
     if orders.ndim != 2 or which.ndim != 2 or mask.ndim != 2 or len(which) != len(mask) or n < 0:
-        raise ShapeError(f"walk: expected orders (R, L), which (B, C), mask (B, I), n >= 0; got {orders.shape}, {which.shape}, {mask.shape}, {n}")
+        raise ShapeError(
+            f"walk: expected orders (R, L), which (B, C), mask (B, I), n >= 0; "
+            f"got {orders.shape}, {which.shape}, {mask.shape}, {n}"
+        )
     out = np.full((len(which), which.shape[1] * n), -1, dtype=np.int32)
     _walk.walk(
         np.ascontiguousarray(orders, dtype=np.int32),

@@ -1,1 +1,4 @@
-"""The online spine: `recommender.py` says it aloud, then one file a stage; `state.py` is the fold over what happened."""
+"""The online spine: `recommender.py` says it aloud, then one file a stage.
+
+`state.py` is the fold over what happened.
+"""

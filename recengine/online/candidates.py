@@ -1,7 +1,7 @@
 """Stage 4, candidates: at most `candidates.limit` items a request worth scoring, and which source found each.
 
-A source that fails is left out and named in `degraded`; when half of the deadline is over the remaining personal sources are skipped, the
-precomputed ones (microseconds) never.
+A source that fails is left out and named in `degraded`; when half of the deadline is over the remaining personal
+sources are skipped, the precomputed ones (microseconds) never.
 """
 
 import logging
@@ -48,7 +48,10 @@ class CandidateStage:
             mask,
             self._limits,
             cold=context.cold,
-            attributes={b: {**attributes_of(self._state.users, int(context.users[b])), **context.requests[b].context} for b in cold},
+            attributes={
+                b: {**attributes_of(self._state.users, int(context.users[b])), **context.requests[b].context}
+                for b in cold
+            },
             favourites=favourites,
             needed=max(r.n for r in context.requests),
             extra=extra,
@@ -71,20 +74,28 @@ class CandidateStage:
             return None
 
     def _laid_out(self, items: Catalogue) -> tuple[Orders, I32]:
-        """Lay the orders out once a catalogue: also maps its category codes to rows of the table (-1 = unknown when trained)."""
+        """Lay the orders out once a catalogue.
+
+        Also maps its category codes to rows of the table (-1 = unknown when trained).
+        """
         held = self._orders
         if held is None or held[0] is not items:
             orders = Orders(self._deployment.popularity, items.n)
             column = items.columns.get(self._category)
             labels = column.labels if column is not None else ()
-            codes = np.array([*(orders.rows.get(label, -1) for label in labels), -1], np.int32)  # code -1 picks the last, -1
+            codes = np.array(
+                [*(orders.rows.get(label, -1) for label in labels), -1], np.int32
+            )  # code -1 picks the last, -1
             held = self._orders = (items, orders, codes)
         return held[1], held[2]
 
     def _asked_for(self, context: Context, mask: Mask, orders: Orders, trace: Trace) -> list[tuple[str, I32]]:
         """List what requests pin, and what their caps need so that a capped reply can still be full."""
         lists: list[tuple[str, I32]] = []
-        for name, wanted in (("pinned", [r.pins for r in context.requests]), ("capped", [r.caps for r in context.requests])):
+        for name, wanted in (
+            ("pinned", [r.pins for r in context.requests]),
+            ("capped", [r.caps for r in context.requests]),
+        ):
             if not any(wanted):
                 continue
             rows = []

@@ -1,4 +1,7 @@
-"""Caps: at most so many items with the same value of an attribute. A part of the rules stage and of the candidates that must feed it."""
+"""Caps: at most so many items with the same value of an attribute.
+
+A part of the rules stage and of the candidates that must feed it.
+"""
 
 from collections.abc import Mapping
 
@@ -19,7 +22,9 @@ class Caps:
         for name, most in caps.items():
             column = items.columns.get(name)
             if column is None:
-                raise BadExpression(f"caps: no item attribute {name!r}", hint=f"known: {', '.join(sorted(items.columns)) or 'none'}")
+                raise BadExpression(
+                    f"caps: no item attribute {name!r}", hint=f"known: {', '.join(sorted(items.columns)) or 'none'}"
+                )
             if column.kind not in ("string", "strings", "bool"):
                 raise BadRequest(f"caps[{name!r}]: expected an attribute of strings or booleans, got {column.kind}")
             self._rules.append((column, most, {}))
@@ -41,7 +46,9 @@ class Caps:
                 codes = column.data[column.indptr[item] : column.indptr[item + 1]].tolist()
             else:
                 code = int(column.data[item])
-                codes = [] if code < 0 or (column.kind == "bool" and code == 2) else [code]  # a missing value is not capped
+                codes = (
+                    [] if code < 0 or (column.kind == "bool" and code == 2) else [code]
+                )  # a missing value is not capped
             if any(counts.get(code, 0) >= most for code in codes):
                 return False
             values.append((counts, codes))

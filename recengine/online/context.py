@@ -44,11 +44,15 @@ class Resolver:
 
     def _check(self, request: Request) -> None:
         if not 1 <= request.n <= self._config.max_n:
-            raise BadRequest(f"n: expected 1..{self._config.max_n}, got {request.n}", hint="`serving.max_n` sets the longest reply")
+            raise BadRequest(
+                f"n: expected 1..{self._config.max_n}, got {request.n}", hint="`serving.max_n` sets the longest reply"
+            )
         if request.diversity is not None and not 0 <= request.diversity <= 1:
             raise BadRequest(f"diversity: expected 0..1, got {request.diversity}")
         if request.deadline_ms is not None and not request.deadline_ms > 0:
             raise BadRequest(f"deadline_ms: expected > 0, got {request.deadline_ms}")
         for name, most in request.caps.items():
             if most < 1:
-                raise BadRequest(f"caps[{name!r}]: expected >= 1, got {most}", hint="use a filter to exclude a value altogether")
+                raise BadRequest(
+                    f"caps[{name!r}]: expected >= 1, got {most}", hint="use a filter to exclude a value altogether"
+                )

@@ -26,14 +26,18 @@ class Diversity:
         """Pick the n of each request out of its shortlist."""
         n = max(r.n for r in context.requests)
         default = self._config.relevance if self._config.enabled else 1.0
-        relevance = np.array([default if r.diversity is None else 1.0 - r.diversity for r in context.requests], np.float32)
+        relevance = np.array(
+            [default if r.diversity is None else 1.0 - r.diversity for r in context.requests], np.float32
+        )
         if (relevance < 1).any() and not self._able:
             trace.degrade("diversity:no_vectors")
             relevance[:] = 1
         if (relevance < 1).any() and trace.overdue(0.9):
             trace.degrade("diversity:deadline")
             relevance[:] = 1
-        picks = self._mmr(ranked, n, relevance, context.threads) if (relevance < 1).any() else _leading(ranked.indptr, n)
+        picks = (
+            self._mmr(ranked, n, relevance, context.threads) if (relevance < 1).any() else _leading(ranked.indptr, n)
+        )
         for b, request in enumerate(context.requests):
             if request.n < n:
                 picks[b, request.n :] = -1

@@ -1,4 +1,7 @@
-"""Stage 6, ensemble: one ranking out of the models' columns. `ScoreTable` in, `Ranked` out; the blend stands in `retrieval/matrix.py`."""
+"""Stage 6, ensemble: one ranking out of the models' columns. `ScoreTable` in, `Ranked` out.
+
+The blend stands in `retrieval/matrix.py`.
+"""
 
 from recengine.config import Serving
 from recengine.online.trace import Trace

@@ -1,4 +1,7 @@
-"""Stage 2, features: what the models need to know of each user. `Context` in, `Features` out; the definitions stand in `features/`."""
+"""Stage 2, features: what the models need to know of each user. `Context` in, `Features` out.
+
+The definitions stand in `features/`.
+"""
 
 import numpy as np
 

@@ -1,7 +1,8 @@
 """What every user did, in memory: the part of the online state that requests read.
 
-A large base (CSR, made in one pass) carries the users that nothing has happened to since; an overlay carries the touched ones. Both hold
-the same two rows a user: entries (item, weight, time; oldest first) as models see them, and touched items with the bits of the event types.
+A large base (CSR, made in one pass) carries the users that nothing has happened to since; an overlay carries the
+touched ones. Both hold the same two rows a user: entries (item, weight, time; oldest first) as models see them, and
+touched items with the bits of the event types.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,8 @@ _NOTHING: Row = (np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.
 class Histories:
     """Entries and touched items of all users.
 
-    Not locked: writers are serialised by the fold (`state.py`); a reader sees a user's row before or after an event, never between.
+    Not locked: writers are serialised by the fold (`state.py`); a reader sees a user's row before or after an
+    event, never between.
     """
 
     def __init__(self, rules: tuple[EventType, ...]) -> None:
@@ -35,7 +37,10 @@ class Histories:
         self._overlay_last: dict[int, int] = {}
 
     def apply(self, events: EventColumns, n_users: int, n_items: int) -> None:
-        """Fold events, ordered by (user, time, seq), in. Cost: two sorts for the first batch, then about 50 us a touched user."""
+        """Fold events, ordered by (user, time, seq), in. Cost.
+
+        Two sorts for the first batch, then about 50 us a touched user.
+        """
         if len(events.seq) == 0:
             return
         weights = event_weights(events, self._rules)
@@ -81,7 +86,9 @@ class Histories:
         rows = [self.entries(user) for user in users]
         indptr = np.zeros(len(rows) + 1, np.int64)
         np.cumsum([min(len(row[0]), limit) for row in rows], out=indptr[1:])
-        items, weights, times = (np.concatenate([row[part][-limit:] for row in rows]) for part in range(3)) if rows else _NOTHING
+        items, weights, times = (
+            (np.concatenate([row[part][-limit:] for row in rows]) for part in range(3)) if rows else _NOTHING
+        )
         return Interactions(len(rows), n_items, indptr, items, weights, times)
 
     def _touch(self, user: int, events: EventColumns, weights: F32, block: npt.NDArray[np.int64]) -> None:

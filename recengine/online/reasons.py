@@ -1,4 +1,7 @@
-"""Why an item is there: the leading model's kind for every item, and on request the history items that speak for it, in words."""
+"""Why an item is there.
+
+The leading model's kind for every item, and on request the history items that speak for it, in words.
+"""
 
 import numpy as np
 
@@ -50,12 +53,17 @@ class Reasons:
         return [self._kinds[m] for m in np.argmax(ranked.contributions[at], axis=1).tolist()]
 
     def of(self, context: Context, features: Features, b: int, item: int, kind: str) -> tuple[Reason, ...]:
-        """Collect up to three reasons for `item` in row `b`: history items first, each once, then the words of `kind`."""
+        """Collect up to three reasons for `item` in row `b`.
+
+        History items first, each once, then the words of `kind`.
+        """
         reasons: dict[str, Reason] = {}
         for member in self._members:
             for evidence in member.scorer.explain(features.query, b, item, top=2):
                 if evidence.item < 0:
-                    reasons.setdefault(evidence.kind, Reason(evidence.kind, _WORDS.get(evidence.kind, ""), None, evidence.weight))
+                    reasons.setdefault(
+                        evidence.kind, Reason(evidence.kind, _WORDS.get(evidence.kind, ""), None, evidence.weight)
+                    )
                     continue
                 cause = self._items.id(evidence.item)
                 text = f"Because you chose {title(context.items, evidence.item, cause)}"

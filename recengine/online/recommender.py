@@ -1,8 +1,9 @@
 """The online spine: this file is the whole way of a request, in order.
 
-Each stage reads the type before it and returns the next one's, mutates nothing it was given, and writes its time and reasons to the trace.
-Between stages data travels as flat arrays for a batch of requests; an item becomes a Python object only in `response`.
-Features come before eligibility, so that one read of a user's history serves both.
+Each stage reads the type before it and returns the next one's, mutates nothing it was given, and writes its time
+and reasons to the trace. Between stages data travels as flat arrays for a batch of requests; an item becomes a
+Python object only in `response`. Features come before eligibility, so that one read of a user's history serves
+both.
 """
 
 from collections.abc import Sequence
@@ -26,9 +27,14 @@ __all__ = ("Recommender",)
 
 
 class Recommender:
-    """Answers requests from one deployment and the live state. Thread-safe: nothing in it changes but the state's fold."""
+    """Answers requests from one deployment and the live state. Thread-safe.
 
-    def __init__(self, deployment: Deployment, state: State, users: Vocabulary, items: Vocabulary, config: Config) -> None:
+    Nothing in it changes but the state's fold.
+    """
+
+    def __init__(
+        self, deployment: Deployment, state: State, users: Vocabulary, items: Vocabulary, config: Config
+    ) -> None:
         self.deployment = deployment
         self.context = Resolver(state, users, config.serving)
         self.features = FeatureService(state, config.serving, config.candidates, deployment.last_seq)
@@ -51,7 +57,9 @@ class Recommender:
         context = self.context.resolve(requests, trace, threads)  # who, when, against which catalogue; cold or warm
         features = self.features.of(context, trace)  # the same code as training
         eligible = self.rules.eligible(context, trace)  # mask over the catalogue, before any cut
-        pool = self.candidates.gather(context, features, eligible, trace)  # <= 1,000 items; which source found each; pins are a source
+        pool = self.candidates.gather(
+            context, features, eligible, trace
+        )  # <= 1,000 items; which source found each; pins are a source
         table = self.scoring.score(context, features, pool, trace)  # items x models; models isolated
         ranked = self.ensemble.blend(context, table, trace)  # weighted average of calibrated scores
         shaped = self.rules.shape(context, ranked, trace)  # pins, caps; may never add

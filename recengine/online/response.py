@@ -1,4 +1,7 @@
-"""Stage 9, response: rows become ids, log-odds become probabilities, and every item says why it is there. `Slate` in, `Response`s out."""
+"""Stage 9, response: rows become ids, log-odds become probabilities, and every item says why it is there.
+
+`Slate` in, `Response`s out.
+"""
 
 from os import urandom
 from time import time_ns
@@ -40,7 +43,9 @@ class Renderer:
             for j in range(start, end):
                 kind = "pinned" if j - start < ranked.pinned[b] else "cold_start" if cold else leading[j]
                 why = self._reasons.of(context, features, b, int(ranked.items[at[j]]), kind) if request.explain else ()
-                lines.append(Recommendation(ids[j], scores[j], kind, why, dict(zip(ranked.models, parts[j], strict=True))))
+                lines.append(
+                    Recommendation(ids[j], scores[j], kind, why, dict(zip(ranked.models, parts[j], strict=True)))
+                )
             replies.append(
                 Response(
                     request_id=request_id(),

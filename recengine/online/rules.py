@@ -1,7 +1,7 @@
 """Stages 3 and 7, rules: what may be shown at all, and what the business wants of the order.
 
-`eligible` strikes items out of the catalogue before any candidate is picked, so that a filter can never empty a reply that could be full.
-`shape` reorders and removes (pins, caps); it never adds.
+`eligible` strikes items out of the catalogue before any candidate is picked, so that a filter can never empty a
+reply that could be full. `shape` reorders and removes (pins, caps); it never adds.
 """
 
 import numpy as np
@@ -36,8 +36,9 @@ class Rules:
     def eligible(self, context: Context, trace: Trace) -> Mask:
         """Say which items each request may show: (B, n_items) uint8.
 
-        Struck out: unavailable items, items the user blocked, seen ones as the request asks, denied ones, those outside `allow`, the
-        categories and the filter. Ids that do not exist strike nothing and are noted in `degraded`.
+        Struck out: unavailable items, items the user blocked, seen ones as the request asks, denied ones, those
+        outside `allow`, the categories and the filter. Ids that do not exist strike nothing and are noted in
+        `degraded`.
         """
         mask = np.empty((len(context.requests), context.items.n), np.uint8)
         mask[:] = context.items.available
@@ -83,7 +84,9 @@ class Rules:
             positions = np.arange(hi - lo)
             if request.pins:
                 place = {item: at for at, item in enumerate(items.tolist())}
-                first = [place[item] for item in dict.fromkeys(self._items.rows(request.pins).tolist()) if item in place]
+                first = [
+                    place[item] for item in dict.fromkeys(self._items.rows(request.pins).tolist()) if item in place
+                ]
                 if len(first) < len(set(request.pins)):
                     trace.degrade(f"pins:not_eligible:{len(set(request.pins)) - len(first)}", b)
                 positions = np.concatenate((np.array(first, np.int64), np.delete(positions, first)))
@@ -136,7 +139,10 @@ class Rules:
             if isinstance(exclude_seen, tuple):
                 unknown = sorted(set(exclude_seen) - set(types) - set(self._events))
                 if unknown:
-                    raise BadRequest(f"exclude_seen: no event type {unknown[0]!r}", hint=f"known: {', '.join(sorted({*types, *self._events}))}")
+                    raise BadRequest(
+                        f"exclude_seen: no event type {unknown[0]!r}",
+                        hint=f"known: {', '.join(sorted({*types, *self._events}))}",
+                    )
                 wanted = frozenset(exclude_seen)
             else:
                 wanted = frozenset(t for t in types if exclude_seen and (t not in self._events or self._events[t].seen))

@@ -1,8 +1,9 @@
 """Stage 5, scoring: the pool x models matrix.
 
-Each model is isolated: an exception, or more time than its `time_budget_ms` (times the batch), drops that model's column, is counted, and
-is named in `degraded`. The time is taken after the call, since a kernel cannot be interrupted: the budget bounds how often an answer can be
-late, not one answer. Past the deadline the remaining models are skipped, except popularity, which is a look-up.
+Each model is isolated: an exception, or more time than its `time_budget_ms` (times the batch), drops that model's
+column, is counted, and is named in `degraded`. The time is taken after the call, since a kernel cannot be
+interrupted: the budget bounds how often an answer can be late, not one answer. Past the deadline the remaining
+models are skipped, except popularity, which is a look-up.
 """
 
 import logging

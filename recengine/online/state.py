@@ -1,7 +1,9 @@
-"""Online state: a fold over typed frames. `apply(seq, frame)` is its only mutator, for the first load, for every later batch and for replay.
+"""Online state: a fold over typed frames.
 
-A frame is columnar, so that one call carries one event or ten million. What requests read - histories, the two catalogues - lives here and
-nowhere else; factors and neighbours live in the deployment.
+`apply(seq, frame)` is its only mutator, for the first load, for every later batch and for replay.
+
+A frame is columnar, so that one call carries one event or ten million. What requests read - histories, the two
+catalogues - lives here and nowhere else; factors and neighbours live in the deployment.
 """
 
 from threading import Lock

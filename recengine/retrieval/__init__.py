@@ -1,1 +1,4 @@
-"""What both spines ask of a deployment: candidates, scores, a blend. Because both call these, both see the same thing."""
+"""What both spines ask of a deployment: candidates, scores, a blend.
+
+Because both call these, both see the same thing.
+"""

@@ -1,8 +1,10 @@
-"""A deployment: the fitted models, how much each counts, and what the candidate sources need. Made by `offline`, read by `online`.
+"""A deployment: the fitted models, how much each counts, and what the candidate sources need.
+
+Made by `offline`, read by `online`.
 
 On disk (inside one version folder, whose files `artifacts` verifies before anything here is called):
-`deployment.json` the configuration, calibration and weight of every member; `models/<name>/` what each `save` wrote; `popularity/`;
-`demographic/`.
+`deployment.json` the configuration, calibration and weight of every member; `models/<name>/` what each `save`
+wrote; `popularity/`; `demographic/`.
 """
 
 from pathlib import Path
@@ -129,9 +131,17 @@ def load(folder: Path, version: str) -> Deployment:
     except (OSError, msgspec.DecodeError) as err:
         raise BadArtifact(f"{version}/deployment.json: {err}", hint="train again, or roll back") from err
     members = tuple(
-        Member(ALGORITHMS[_kind(e.config)].load(e.config, folder / "models" / e.config.name), e.slope, e.intercept, e.weight) for e in card.members
+        Member(
+            ALGORITHMS[_kind(e.config)].load(e.config, folder / "models" / e.config.name),
+            e.slope,
+            e.intercept,
+            e.weight,
+        )
+        for e in card.members
     )
-    popularity = next((m.scorer for m in members if m.name == card.popularity.name and isinstance(m.scorer, Popularity)), None)
+    popularity = next(
+        (m.scorer for m in members if m.name == card.popularity.name and isinstance(m.scorer, Popularity)), None
+    )
     return assemble(
         version,
         members,

@@ -32,11 +32,14 @@ def table(deployment: Deployment, pool: Pool, columns: Sequence[F32 | None]) -> 
 def blend(deployment: Deployment, scored: ScoreTable, n: int, *, threads: int = 1) -> Ranked:
     """Blend calibrated scores and keep the n best of every row.
 
-    The blend is a weighted average of calibrated log-odds (the logarithmic opinion pool, Genest and Zidek 1986) and not of
-    probabilities: near the top of a ranking every probability is close to 1 and an average of them loses the order that the models agree on.
-    An item that no model scored ranks last, at `UNSCORED`; a constant, so that an answer does not depend on who else is in the batch.
+    The blend is a weighted average of calibrated log-odds (the logarithmic opinion pool, Genest and Zidek 1986) and
+    not of probabilities: near the top of a ranking every probability is close to 1 and an average of them loses the
+    order that the models agree on. An item that no model scored ranks last, at `UNSCORED`; a constant, so that an
+    answer does not depend on who else is in the batch.
     """
-    logits, _probabilities, contributions = blend_rows(scored.scores, deployment.slopes, deployment.intercepts, deployment.weights)
+    logits, _probabilities, contributions = blend_rows(
+        scored.scores, deployment.slopes, deployment.intercepts, deployment.weights
+    )
     logits = np.fmax(logits, UNSCORED)  # fmax passes over NaN
     pool = scored.pool
     indptr, positions = topk_ragged(logits, pool.indptr, n, threads=threads)

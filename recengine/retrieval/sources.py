@@ -1,11 +1,12 @@
 """Candidates: which items are worth scoring for each request, and which source found each.
 
-Every source sees the mask of eligible items before it picks, so no later filter can empty a reply. The sources of the founding design
-(similar users' items, items similar to the latest ones, popular in the user's categories, popular, trending) are here what the models
-themselves recommend plus precomputed orders; nothing is sampled.
+Every source sees the mask of eligible items before it picks, so no later filter can empty a reply. The sources of
+the founding design (similar users' items, items similar to the latest ones, popular in the user's categories,
+popular, trending) are here what the models themselves recommend plus precomputed orders; nothing is sampled.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,9 @@ Lists = list[tuple[str, I32]]
 
 
 class Orders:
-    """The deployment's precomputed orders as one table that the walk kernel reads: popular, trending, latest, then the categories.
+    """The deployment's precomputed orders as one table that the walk kernel reads.
+
+    Popular, trending, latest, then the categories.
 
     `rows` maps a category label to its row of the table.
     """
@@ -32,10 +35,17 @@ class Orders:
     POPULAR, TRENDING, LATEST = 0, 1, 2
 
     def __init__(self, popularity: Popularity, n_items: int) -> None:
-        """Lay the orders out; items that the deployment does not know yet end the `popular` and lead the `latest` order."""
+        """Lay the orders out.
+
+        Items that the deployment does not know yet end the `popular` and lead the `latest` order.
+        """
         known = len(popularity.ranking("popular"))
         new = np.arange(known, max(known, n_items), dtype=np.int32)
-        rows = [popularity.ranking("popular"), popularity.ranking("trending"), np.concatenate((new[::-1], popularity.ranking("latest")))]
+        rows = [
+            popularity.ranking("popular"),
+            popularity.ranking("trending"),
+            np.concatenate((new[::-1], popularity.ranking("latest"))),
+        ]
         rows[0] = np.concatenate((rows[0], new))
         labels = popularity.category_labels
         rows += [popularity.category_ranking(label) for label in labels]
@@ -83,7 +93,8 @@ def gather(
     mask : (B, n_items) uint8, eligible items.
     cold : (B,) rows that also ask the demographic source.
     favourites : (B, C) int32 rows of `orders.categories`, -1 = none.
-    attributes : what is known of the user of a cold row; without it the demographic source uses what it knew when trained.
+    attributes : what is known of the user of a cold row; without it the demographic source uses what it knew when
+        trained.
     needed : every row gets at least so many candidates when so many items are eligible.
     extra : lists that come first, such as pins.
     guard : runs one source and returns None when it failed; without it a failure propagates.
@@ -97,7 +108,7 @@ def gather(
     for member in deployment.members:
         if isinstance(member.scorer, Popularity) or limits.per_model == 0:
             continue
-        found = run(member.name, lambda member=member: personal(member, query, mask, limits.per_model, threads))  # type: ignore[misc]
+        found = run(member.name, partial(personal, member, query, mask, limits.per_model, threads))
         if found is not None:
             lists.append((member.name, found))
     demographic = deployment.demographic
@@ -116,13 +127,18 @@ def gather(
 
 
 def union(lists: Lists, orders: Orders, mask: Mask, *, limit: int, needed: int, threads: int = 1) -> Pool:
-    """Merge lists into a pool; where a row has fewer than `needed`, fill it up along the popular order, which holds every item."""
+    """Merge lists into a pool.
+
+    Where a row has fewer than `needed`, fill it up along the popular order, which holds every item.
+    """
     names = tuple(name for name, _ in lists)
     indptr, items, sources = merge([found for _, found in lists], limit=limit, n_items=mask.shape[1], threads=threads)
     if needed and int(np.diff(indptr).min(initial=needed)) < needed:
         lists = [*lists, ("fill", orders.first(orders.POPULAR, mask, needed))]
         names = (*names, "fill")
-        indptr, items, sources = merge([found for _, found in lists], limit=limit, n_items=mask.shape[1], threads=threads)
+        indptr, items, sources = merge(
+            [found for _, found in lists], limit=limit, n_items=mask.shape[1], threads=threads
+        )
     return Pool(indptr, items, sources, names)
 
 
