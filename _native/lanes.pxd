@@ -1,0 +1,146 @@
+"""Dot products, sixteen items at a time: header-only C with gcc vector extensions (one zmm, or two ymm, a value).
+
+An item matrix is packed into panels of 16 items, factor-major: panel p holds at [k, lane] factor k of item 16 p + lane. The sum of one
+(query, item) pair then runs over k in order, in one lane, whatever else the tile computes: the same bits for any batch, tile and thread.
+"""
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+
+from heap cimport heap_offer  # the C below uses it
+
+cdef extern from *:
+    """
+    #ifndef RECENGINE_LANES
+    #define RECENGINE_LANES
+    #include <immintrin.h>
+    #include <math.h>
+
+    #define LANES 16
+    typedef float v16 __attribute__((vector_size(64)));
+    typedef float v16u __attribute__((vector_size(64), aligned(4)));
+
+    /* Queries x panels that one tile holds in registers: 24 of 32 zmm, or 12 of 16 ymm. */
+    #ifdef __AVX512F__
+    #define TILE_QUERIES 12
+    #define TILE_PANELS 2
+    #else
+    #define TILE_QUERIES 6
+    #define TILE_PANELS 1
+    #endif
+
+    /* Which lanes are >= bar (NaN is not). */
+    static inline unsigned lanes_from(const v16 *s, float bar) {
+    #if defined(__AVX512F__)
+        return _mm512_cmp_ps_mask((__m512)*s, _mm512_set1_ps(bar), _CMP_GE_OQ);
+    #elif defined(__AVX__)
+        const float *x = (const float *)s;
+        __m256 b = _mm256_set1_ps(bar);
+        return (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(_mm256_load_ps(x), b, _CMP_GE_OQ))
+             | (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(_mm256_load_ps(x + 8), b, _CMP_GE_OQ)) << 8;
+    #else
+        unsigned bits = 0;
+        for (int i = 0; i < LANES; i++) bits |= (unsigned)((*s)[i] >= bar) << i;
+        return bits;
+    #endif
+    }
+
+    /* Which of the `count` <= 16 bytes are not 0. */
+    static inline unsigned bytes_set(const uint8_t *bytes, int count) {
+        if (count >= LANES)
+            return 0xffffu & ~(unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)bytes), _mm_setzero_si128()));
+        unsigned bits = 0;
+        for (int i = 0; i < count; i++) bits |= (unsigned)(bytes[i] != 0) << i;
+        return bits;
+    }
+
+    /* The dots of U queries (factor-major, [k, u]) with 16 P items. */
+    static inline __attribute__((always_inline)) void tile(const int U, const int P, const float *panels, int64_t factors, const float *queries, v16 *out) {
+        v16 sum[U * P];
+        _Pragma("GCC unroll 32")
+        for (int i = 0; i < U * P; i++) sum[i] = (v16){0};
+        for (int64_t k = 0; k < factors; k++) {
+            v16 item[P];
+            _Pragma("GCC unroll 4")
+            for (int p = 0; p < P; p++) item[p] = *(const v16u *)(panels + (p * factors + k) * LANES);
+            _Pragma("GCC unroll 16")
+            for (int u = 0; u < U; u++) {
+                _Pragma("GCC unroll 4")
+                for (int p = 0; p < P; p++) sum[u * P + p] += queries[k * U + u] * item[p];
+            }
+        }
+        _Pragma("GCC unroll 32")
+        for (int i = 0; i < U * P; i++) out[i] = sum[i] + 0.0f;  /* -0.0 becomes 0.0, as in the key */
+    }
+
+    /* One step of a sum, rounded once where the tile's is: gcc contracts vector a * b + c, but splits a scalar loop when it vectorises it. */
+    #ifdef __FMA__
+    #define FMA(a, b, c) __builtin_fmaf(a, b, c)
+    #else
+    #define FMA(a, b, c) ((a) * (b) + (c))
+    #endif
+    #define ROWS 8
+
+    /* The dots of one query with ROWS rows: as many independent sums, each over k in order, hide the latency of the multiply-add. */
+    static inline void dot_rows(const float *query, const float *const *rows, int64_t factors, float *out) {
+        float sum[ROWS] = {0};
+        for (int64_t k = 0; k < factors; k++) {
+            _Pragma("GCC unroll 8")
+            for (int r = 0; r < ROWS; r++) sum[r] = FMA(query[k], rows[r][k], sum[r]);
+        }
+        for (int r = 0; r < ROWS; r++) out[r] = sum[r] + 0.0f;
+    }
+
+    typedef struct { uint64_t *heap; int64_t size; float bar; } best_of;
+
+    static __attribute__((noinline)) void offer_lanes(best_of *best, int64_t n, const v16 *scores, unsigned lanes, int64_t first) {
+        do {
+            int lane = __builtin_ctz(lanes);
+            lanes &= lanes - 1;
+            best->size = heap_offer(best->heap, best->size, n, rank_key((*scores)[lane], (uint32_t)(first + lane)));
+        } while (lanes);
+        /* Items come in ascending order, so a later one must be strictly better than the worst kept. */
+        if (best->size == n) best->bar = nextafterf(key_score(best->heap[0]), INFINITY);
+    }
+
+    /* Offer the items of panels [begin, end) to the heaps of `users` <= U queries; mask rows are `width` apart, or mask is NULL. */
+    static inline __attribute__((always_inline)) void scan_tile(
+            const int U, const int P, const float *panels, int64_t begin, int64_t end, int64_t items, int64_t factors,
+            const float *queries, int users, const uint8_t *mask, int64_t width, int64_t n, best_of *best) {
+        v16 out[U * P];
+        for (int64_t panel = begin; panel < end; panel += P) {
+            tile(U, P, panels + panel * factors * LANES, factors, queries, out);
+            for (int u = 0; u < users; u++)
+                for (int p = 0; p < P; p++) {
+                    unsigned lanes = lanes_from(&out[u * P + p], best[u].bar);
+                    if (__builtin_expect(lanes != 0, 0)) {
+                        int64_t first = (panel + p) * LANES, left = items - first;
+                        if (left < LANES) lanes &= (1u << left) - 1;
+                        if (mask && lanes) lanes &= bytes_set(mask + u * width + first, left < LANES ? (int)left : LANES);
+                        if (lanes) offer_lanes(&best[u], n, &out[u * P + p], lanes, first);
+                    }
+                }
+        }
+    }
+    static void scan(int U, const float *panels, int64_t begin, int64_t end, int64_t items, int64_t factors,
+                     const float *queries, int users, const uint8_t *mask, int64_t width, int64_t n, best_of *best) {
+        int64_t even = begin + (end - begin) / TILE_PANELS * TILE_PANELS;
+        if (U == 1) {
+            int64_t four = begin + (end - begin) / 4 * 4;
+            scan_tile(1, 4, panels, begin, four, items, factors, queries, users, mask, width, n, best);
+            scan_tile(1, 1, panels, four, end, items, factors, queries, users, mask, width, n, best);
+        } else {
+            scan_tile(TILE_QUERIES, TILE_PANELS, panels, begin, even, items, factors, queries, users, mask, width, n, best);
+            scan_tile(TILE_QUERIES, 1, panels, even, end, items, factors, queries, users, mask, width, n, best);
+        }
+    }
+    #endif
+    """
+    enum: LANES
+    enum: ROWS
+    void dot_rows(const float *query, const float *const *rows, int64_t factors, float *out) noexcept nogil
+    enum: TILE_QUERIES
+    ctypedef struct best_of:
+        uint64_t *heap
+        int64_t size
+        float bar
+    void scan(int U, const float *panels, int64_t begin, int64_t end, int64_t items, int64_t factors, const float *queries, int users,
+              const uint8_t *mask, int64_t width, int64_t n, best_of *best) noexcept nogil

@@ -1,0 +1,49 @@
+"""Turn raw scores into probabilities, and the opinions of several models into one.
+
+Stands in the online stages `scoring` and `ensemble`, and offline where weights are learnt. In: raw scores and Platt parameters;
+out: pooled log-odds, probabilities, and what every model contributed.
+"""
+
+import numpy as np
+
+from recengine._native import blend as _native
+from recengine.kernels import array
+from recengine.types import F32
+
+__all__ = ("blend",)
+
+_F32 = np.dtype(np.float32)
+
+
+def blend(scores: F32, slope: F32, intercept: F32, weight: F32) -> tuple[F32, F32, F32]:
+    """Pool the log-odds of M models for N items: the logarithmic opinion pool.
+
+    Per model l = slope s + intercept and probability = 1 / (1 + exp(-l)); logit = sum w l / sum w over the models that scored.
+
+    Parameters
+    ----------
+    scores : (N, M) float32, NaN = not scored.
+    slope, intercept : (M,) float32, from `algorithms.calibration`.
+    weight : (M,) float32 >= 0; 0 = the model is shown but has no say.
+
+    Returns
+    -------
+    logit (N,) float32, NaN where no model with weight scored; probabilities (N, M) float32, NaN where not scored;
+    contributions (N, M) float32, w l / sum w, 0 where not scored: they sum to `logit`.
+
+    Raises
+    ------
+    ShapeError : an argument has the wrong shape or dtype.
+
+    Source: Genest and Zidek 1986 (the pool); Platt 1999 (the calibration).
+    """
+    scores = array("scores", scores, _F32, None, None)
+    models = scores.shape[1]
+    slope = array("slope", slope, _F32, models)
+    intercept = array("intercept", intercept, _F32, models)
+    weight = array("weight", weight, _F32, models)
+    logit = np.empty(len(scores), np.float32)
+    probabilities = np.empty(scores.shape, np.float32)
+    contributions = np.empty(scores.shape, np.float32)
+    _native.blend(scores, slope, intercept, weight, logit, probabilities, contributions)
+    return logit, probabilities, contributions
