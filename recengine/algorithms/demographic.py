@@ -8,7 +8,7 @@ Why lifts and not plain rates: a group's own list by rate is nearly the popular 
 departs from it, and the popularity enters once, however many attributes are known (naive Bayes).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -62,14 +62,13 @@ class Demographic:
         ----------
         data : entries with positive weight count, once each.
         attributes : user attributes to use (bool, string, strings; numbers are cut at quintiles); empty = all of
-        these with 2 to 50
-            distinct values (numbers: bins).
+            these with 2 to 50 distinct values (numbers: bins).
 
         Raises
         ------
         ConfigInvalid : a named attribute does not exist or is of a kind that has no groups.
 
-        Cost: one sparse product an attribute, and one partial sort of n_items a group.
+        Cost: two sparse products an attribute, and one partial sort of n_items a group.
         """
         used, groups = _groups(data, tuple(attributes))
         engaged = data.interactions.weights > 0
@@ -77,17 +76,12 @@ class Demographic:
         shape = (data.interactions.n_users, data.interactions.n_items)
         matrix = sparse.csr_matrix((np.ones(len(users)), (users, data.interactions.items[engaged])), shape=shape)
         totals = np.asarray(matrix.sum(axis=0), dtype=np.float64).ravel()
-        blocks = [_counts(block, matrix, totals) for block in groups]
         ranked = np.full(shape[1], PER_GROUP, dtype=np.int64)  # the item's best place in any group
-        for counts, expected, strength in blocks:
-            for row in range(counts.shape[0]):
-                _place(ranked, totals * _lift(counts[[row]], expected[row] * totals, strength))
+        for block in groups:
+            for lift in _lifts(block, matrix, totals):
+                _place(ranked, totals * lift)
         candidates = np.sort(np.argsort(ranked, kind="stable")[: min(MAX_CANDIDATES, int((ranked < PER_GROUP).sum()))])
-        lifts = [
-            np.log(_lift(counts[[row]], expected[row] * totals, strength)[candidates])
-            for counts, expected, strength in blocks
-            for row in range(counts.shape[0])
-        ]
+        lifts = [np.log(lift[candidates]) for block in groups for lift in _lifts(block, matrix, totals)]
         together = sparse.hstack(groups, format="csr") if groups else sparse.csr_matrix((shape[0], 0))
         together.sort_indices()
         self._learned = _Learned(
@@ -244,23 +238,19 @@ def _groups(data: TrainingData, names: tuple[str, ...]) -> tuple[tuple[Attribute
     return tuple(used), matrices
 
 
-def _counts(groups: sparse.csr_matrix, matrix: sparse.csr_matrix, totals: F64) -> tuple[sparse.csr_matrix, F64, float]:
-    """Count engagements per (group, item); also the groups' shares of all engagements and the shrinkage's strength."""
+def _lifts(groups: sparse.csr_matrix, matrix: sparse.csr_matrix, totals: F64) -> Iterator[F64]:
+    """Yield the shrunken lift of every item, float64 (n_items,), group by group (a table of all would be large)."""
     counts = (groups.T @ matrix).tocsr()
-    share = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel() / max(float(totals.sum()), 1.0)
-    # E[(k - E)^2] = E + variance * E^2 for a lift of mean 1; summed over all (group, item), with E = share x total
-    coordinates = counts.tocoo()
-    expected_squares = float((share**2).sum() * (totals**2).sum())
-    cross = float((coordinates.data * share[coordinates.row] * totals[coordinates.col]).sum())
-    squares = float((coordinates.data**2).sum()) - 2 * cross + expected_squares
-    excess = squares - float(share.sum() * totals.sum())
-    variance = excess / expected_squares if expected_squares > 0 else 0.0
-    return counts, share, 1.0 / min(max(variance, 1e-6), 10.0)
-
-
-def _lift(counts: sparse.csr_matrix, expected: F64, strength: float) -> F64:
-    """(k + a) / (E + a) of one group, float64 (n_items,)."""
-    return np.asarray((counts.toarray().ravel() + strength) / (expected + strength), dtype=np.float64)
+    for row in range(counts.shape[0]):
+        mine = np.asarray(counts[[row]].toarray(), dtype=np.float64).ravel()
+        share = float(mine.sum()) / max(float(totals.sum()), 1.0)
+        expected = share * totals
+        # k of a group without special taste is binomial, E[(k - E)^2] = E (1 - share); the rest is E^2 variance(lift)
+        excess = float(((mine - expected) ** 2).sum() - (1 - share) * expected.sum())
+        squares = float((expected**2).sum())
+        variance = excess / squares if squares > 0 else 0.0
+        strength = 1.0 / min(max(variance, 1e-6), 10.0)
+        yield (mine + strength) / (expected + strength)
 
 
 def _place(ranked: I64, scores: F64) -> None:

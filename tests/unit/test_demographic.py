@@ -51,11 +51,11 @@ def test_each_group_gets_what_it_likes():
 def test_scores_are_the_log_share_plus_the_shrunken_log_lifts():
     rows = [[0], [0], [0, 1], [1], [1], [1, 2]]
     source = Demographic().fit(training(rows, 3, g=strings("a", "a", "a", "b", "b", "b")))
-    counts, totals, share = np.array([[3, 1, 0], [0, 3, 1]]), np.array([3, 4, 1]), np.array([4 / 8, 4 / 8])
-    expected = share[:, None] * totals
-    variance = (((counts - expected) ** 2).sum() - expected.sum()) / (expected**2).sum()
-    strength = 1 / min(max(variance, 1e-6), 10)
-    want = np.log(totals / 8) + np.log((counts[0] + strength) / (expected[0] + strength))
+    counts, totals, share = np.array([3, 1, 0]), np.array([3, 4, 1]), 4 / 8
+    expected = share * totals
+    variance = (((counts - expected) ** 2).sum() - (1 - share) * expected.sum()) / (expected**2).sum()
+    assert variance > 0.1
+    want = np.log(totals / 8) + np.log((counts + 1 / variance) / (expected + 1 / variance))
     got = source.recommend_for({"g": "a"}, 3, everything(3))
     assert got.scores[0] == pytest.approx(np.sort(want)[::-1], rel=1e-5)
     assert got.items[0].tolist() == np.argsort(-want).tolist()
