@@ -1,0 +1,92 @@
+"""Every registered algorithm against every law, on two fixed data sets and on whatever hypothesis draws."""
+
+import typing
+
+import pytest
+from hypothesis import given, settings
+
+from recengine import config
+from recengine.algorithms.base import Scorer, Trainable
+from recengine.algorithms.registry import ALGORITHMS, create
+from tests import strategies as make_data
+from tests.laws import laws, likeness
+
+LAWS = laws.LAWS | likeness.LAWS
+CONFIGS = {str(c.__struct_config__.tag): c for c in typing.get_args(config.ModelConfig)}
+
+VARIANTS = [
+    ("popularity", {}),
+    ("popularity", {"trending_share": 1.0, "half_life_days": 0.5}),
+    ("item_knn", {}),
+    ("item_knn", {"neighbors": 2, "weighting": "bm25", "shrinkage": 0.0}),
+    ("item_knn", {"history_limit": 2, "weighting": "plain"}),
+    ("user_knn", {}),
+    ("user_knn", {"neighbors": 2, "weighting": "bm25", "shrinkage": 0.0}),
+    ("user_knn", {"history_limit": 2, "weighting": "plain"}),
+    ("als", {"factors": 16, "epochs": 4}),
+    ("als", {"factors": 5, "epochs": 3, "solver": "cg", "regularization_exponent": 0.0}),
+    ("als", {"factors": 7, "epochs": 3, "solver": "exact", "confidence": 3.0}),
+]
+MISSING = [(kind, {}) for kind in ALGORITHMS if kind not in {k for k, _ in VARIANTS}]
+PRESENT = [(kind, how) for kind, how in [*VARIANTS, *MISSING] if kind in ALGORITHMS]
+
+OPT_OUTS: dict[tuple[str, str], str] = {
+    ("popularity", "the_withheld_diagonal_comes_first"): "popularity gives everybody the same order",
+}
+"""(kind, law): why this algorithm need not obey it."""
+
+DATA = {"communities": make_data.communities(), "one": make_data.training_data([[(0, 1.0, make_data.EPOCH)]], 1)}
+DRAWN = ("answers_are_well_formed", "picks_are_the_best_of_score", "a_batch_is_its_single_rows", "fewer_are_the_first_of_more")
+"""Laws that are worth data nobody thought of."""
+
+
+def maker(kind, how):
+    return lambda: create(CONFIGS[kind](**how))
+
+
+def ids(variant):
+    kind, how = variant
+    return "-".join([kind, *(f"{value}" for value in how.values())])
+
+
+@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize("variant", PRESENT, ids=ids)
+@pytest.mark.parametrize("data", DATA)
+def test_the_algorithm_obeys(name, variant, data):
+    if (variant[0], name) in OPT_OUTS:
+        pytest.skip(f"opt-out: {OPT_OUTS[variant[0], name]}")
+    LAWS[name](maker(*variant), DATA[data])
+
+
+@pytest.mark.parametrize("name", DRAWN)
+@pytest.mark.parametrize("variant", PRESENT, ids=ids)
+def test_the_algorithm_obeys_on_drawn_data(name, variant):
+    @given(make_data.small_data())
+    @settings(max_examples=max(8, settings.get_profile(settings.get_current_profile_name()).max_examples // 4))
+    def hold(data):
+        LAWS[name](maker(*variant), data)
+
+    hold()
+
+
+@pytest.mark.parametrize("kind", ALGORITHMS)
+def test_an_algorithm_keeps_the_protocols(kind):
+    model = create(CONFIGS[kind]())
+    assert isinstance(model, Scorer)
+    assert isinstance(model, Trainable)
+    assert model.kind == kind
+    assert model.config == CONFIGS[kind]()
+
+
+def test_opt_outs_are_few_and_real():
+    assert len(OPT_OUTS) <= 6
+    for (kind, name), reason in OPT_OUTS.items():
+        assert name in LAWS
+        assert len(reason) > 10
+        if kind in ALGORITHMS:
+            with pytest.raises(AssertionError):
+                LAWS[name](maker(kind, {}), DATA["communities"])
+
+
+def test_every_registered_kind_has_a_configuration():
+    assert set(ALGORITHMS) <= set(CONFIGS)
