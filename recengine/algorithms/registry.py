@@ -2,13 +2,16 @@
 
 from typing import Any
 
+from recengine.algorithms.knn import ItemKnn, UserKnn
 from recengine.algorithms.popularity import Popularity
 from recengine.config import ModelConfig
 
 __all__ = ("ALGORITHMS", "create")
 
 ALGORITHMS: dict[str, Any] = {
+    ItemKnn.kind: ItemKnn,
     Popularity.kind: Popularity,
+    UserKnn.kind: UserKnn,
 }
 
 

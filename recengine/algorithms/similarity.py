@@ -1,0 +1,155 @@
+"""Cosine similarity between the rows of a weighted sparse matrix: what item-KNN and user-KNN share.
+
+On the offline spine in `fit`: interactions come in, neighbours go out. On the online spine UserKnn weighs a fresh
+history with the same `Weighting`, so that training and serving agree on what an entry counts.
+"""
+
+import os
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from recengine.algorithms.base import Progress
+from recengine.errors import BadArtifact, EmptyData
+from recengine.kernels.knn import Csr, Weighting, neighbors, unit_rows
+from recengine.types import F32, I32, I64, Interactions, TopN
+
+__all__ = ("Space", "check_csr", "latest", "nearest", "positive_rows", "space_of", "strength", "transposed")
+
+CHUNK = 4096
+"""Rows between two reports of progress; also how often Ctrl-C is heard."""
+
+
+class Space(NamedTuple):
+    """Members as unit vectors over features, turned for look-up, and all that weighing another vector in it needs."""
+
+    postings: Csr
+    """Feature -> members that have it, with their unit values."""
+    norms: F32
+    """(members,) before scaling to 1."""
+    rarity: F32
+    """(features,)"""
+    average: float
+    """Mean sum of weights of a member."""
+
+
+def latest(history: Interactions, limit: int) -> Csr:
+    """Cut every row, oldest first, to its `limit` latest entries; shares memory where nothing is cut."""
+    indptr = history.indptr
+    lengths = np.diff(indptr)
+    if len(lengths) == 0 or lengths.max() <= limit:
+        return Csr(indptr, history.items, history.weights)
+    position = np.arange(indptr[0], indptr[-1])
+    keep = position[position >= np.repeat(indptr[1:] - limit, lengths)]
+    return Csr(_offsets(np.minimum(lengths, limit)), history.items[keep], history.weights[keep])
+
+
+def positive_rows(data: Interactions, limit: int) -> Csr:
+    """Keep of every user's `limit` latest entries those with weight > 0.
+
+    Raises
+    ------
+    EmptyData : none is left.
+    """
+    rows = latest(data, limit)
+    good = rows.values > 0
+    if not good.any():
+        raise EmptyData("no interaction with weight > 0", hint="ingest events whose type has a positive weight")
+    kept = np.concatenate(([0], np.cumsum(good)))
+    return Csr(kept[rows.indptr].astype(np.int64), rows.cols[good], rows.values[good])
+
+
+def transposed(rows: Csr, n_cols: int) -> Csr:
+    """Turn rows into columns; within each the former rows ascend."""
+    turned = sparse.csr_matrix((rows.values, rows.cols, rows.indptr), shape=(rows.n, n_cols)).tocsc()
+    return Csr(turned.indptr.astype(np.int64), turned.indices.astype(np.int32), turned.data)
+
+
+def strength(weights: F32, weighting: Weighting) -> F32:
+    """Say how much one entry of weight w > 0 speaks in a score.
+
+    It is w (plain), sqrt(w) (TF-IDF), or 2.2 w / (w + 1.2) (BM25 without length).
+
+    Entries with w <= 0 or NaN stay <= 0 or NaN, so that the kernels skip them.
+    """
+    if weighting == "plain":
+        return weights
+    positive = np.where(weights > 0, weights, np.float32(0))
+    strong = np.sqrt(positive) if weighting == "tfidf" else positive * np.float32(2.2) / (positive + np.float32(1.2))
+    return np.asarray(strong, dtype=np.float32)
+
+
+def space_of(rows: Csr, n_features: int, weighting: Weighting) -> tuple[Space, Csr]:
+    """Weigh the members' rows and make them unit vectors.
+
+    The rarity of a feature that df of N members have is 1 (plain), log(1 + N / df) (TF-IDF, Sparck Jones 1972, kept >
+    0), or log(1 + (N - df + 1/2) / (df + 1/2)) (BM25, Robertson et al. 1994, kept > 0). N counts members with any
+    feature.
+
+    Returns
+    -------
+    the space, and the members' unit rows.
+    """
+    members = max(int(np.count_nonzero(np.diff(rows.indptr))), 1)
+    having = np.bincount(rows.cols, minlength=n_features).astype(np.float64)
+    if weighting == "plain":
+        rarity = np.ones(n_features)
+    elif weighting == "tfidf":
+        rarity = np.log1p(members / np.maximum(having, 1))
+    else:
+        rarity = np.log1p((members - having + 0.5) / (having + 0.5))
+    average = float(rows.values.sum(dtype=np.float64)) / members
+    space = Space(rows, np.empty(0, np.float32), rarity.astype(np.float32), average)
+    values, norms = unit_rows(rows, space.rarity, weighting=weighting, average=average)
+    unit = Csr(rows.indptr, rows.cols, values)
+    return space._replace(postings=transposed(unit, n_features), norms=norms), unit
+
+
+def nearest(unit: Csr, space: Space, k: int, shrinkage: float, *, threads: int, progress: Progress | None) -> TopN:
+    """Find the k nearest other members of every member; see `kernels.knn.neighbors`."""
+    n = unit.n
+    own = np.arange(n, dtype=np.int32)
+    items, scores = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
+    for start in range(0, n, CHUNK):
+        stop = min(start + CHUNK, n)
+        rows = Csr(unit.indptr[start : stop + 1], unit.cols, unit.values)
+        found = neighbors(
+            rows, own[start:stop], space.norms[start:stop], space.postings, space.norms, k,
+            shrinkage=shrinkage, threads=threads or os.cpu_count() or 1,
+        )  # fmt: skip
+        items[start:stop], scores[start:stop] = found.items, found.scores
+        if progress is not None:
+            progress(stop, n)
+    return TopN(items, scores)
+
+
+def check_csr(name: str, csr: Csr, n_cols: int) -> Csr:
+    """Refuse a stored matrix that would lead the kernels out of bounds; returns it.
+
+    Raises
+    ------
+    BadArtifact : offsets fall, columns are out of range, a value is not >= 0, or shapes and dtypes differ from what
+    `save` wrote.
+    """
+    indptr, cols, values = csr
+    arrays: tuple[tuple[npt.NDArray[Any], type], ...] = ((indptr, np.int64), (cols, np.int32), (values, np.float32))
+    shaped = all(array.ndim == 1 and array.dtype == dtype for array, dtype in arrays)
+    if (
+        not shaped
+        or len(indptr) == 0
+        or indptr[0] != 0
+        or indptr[-1] != len(cols)
+        or len(cols) != len(values)
+        or bool((np.diff(indptr) < 0).any())
+        or (len(cols) > 0 and not (cols.min() >= 0 and cols.max() < n_cols and values.min() >= 0))
+    ):
+        raise BadArtifact(
+            f"{name}: expected sparse rows over {n_cols} columns with values >= 0", hint="train again, or roll back"
+        )
+    return csr
+
+
+def _offsets(lengths: I64 | I32) -> I64:
+    return np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)

@@ -1,0 +1,203 @@
+"""The door to the nearest-neighbour kernels: weighted sums of sparse rows, for building and for serving.
+
+On both spines, under `algorithms/knn.py`: in come CSR arrays (int64 indptr, int32 columns, float32 values > 0), out
+come neighbours or scores. Each function is one weighted sum of rows of a CSR matrix an answer; entries whose row is
+out of range or whose weight is not > 0 are skipped, so histories may hold dislikes and items that are newer than the
+model.
+
+Why scratch is kept between calls: the accumulator must be all zeros, and the kernels leave it so; zeroing it anew
+would cost more than most requests. It is kept once a thread, for all models, and grows to the largest.
+"""
+
+import threading
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from recengine._native import knn as native
+from recengine.errors import ShapeError
+from recengine.types import F32, I32, I64, Mask, TopN
+
+__all__ = ("Csr", "Weighting", "neighbors", "sum_at", "sum_top", "unit_rows")
+
+Weighting: TypeAlias = Literal["plain", "tfidf", "bm25"]
+SCHEMES: Final = {"plain": 0, "tfidf": 1, "bm25": 2}
+SORT_ROOM: Final = 128
+"""Keys at the end of the key buffer that the sort uses; as in `knn.pyx`."""
+
+
+class Csr(NamedTuple):
+    """Sparse rows: `indptr` int64 (rows + 1,), `cols` int32 (nnz,) unique within a row, `values` float32 (nnz,)."""
+
+    indptr: I64
+    cols: I32
+    values: F32
+
+    @property
+    def n(self) -> int:
+        """The number of rows."""
+        return len(self.indptr) - 1
+
+
+class _Scratch(threading.local):
+    """What the kernels write on: `sums` all zeros between calls."""
+
+    def __init__(self) -> None:
+        self.sums = np.zeros(0, np.float32)
+        self.touched = np.empty(0, np.int32)
+        self.keys = np.empty(0, np.int64)
+
+    def views(self, threads: int, n_cols: int, k: int) -> tuple[F32, I32, I64]:
+        """Return (threads, n_cols), (threads, n_cols + 1), (threads, room) of the buffers, grown where too small."""
+        room = max(2 * k, k + 256) + SORT_ROOM
+        if self.sums.size < threads * n_cols:
+            self.sums = np.zeros(threads * n_cols, np.float32)
+        if self.touched.size < threads * (n_cols + 1):
+            self.touched = np.empty(threads * (n_cols + 1), np.int32)
+        if self.keys.size < threads * room:
+            self.keys = np.empty(threads * room, np.int64)
+        return (
+            self.sums[: threads * n_cols].reshape(threads, n_cols),
+            self.touched[: threads * (n_cols + 1)].reshape(threads, n_cols + 1),
+            self.keys[: threads * room].reshape(threads, room),
+        )
+
+
+_scratch = _Scratch()
+
+
+def unit_rows(rows: Csr, rarity: F32, *, weighting: Weighting, average: float) -> tuple[F32, F32]:
+    """Weigh the entries of every row and scale the row to length 1.
+
+    An entry of weight w > 0 in column c becomes t(w) * rarity[c]: t is w (plain), sqrt(w) (TF-IDF, after Salton and
+    Buckley 1988), or w (k1 + 1) / (w + k1 (1 - b + b L)) with k1 = 1.2, b = 0.75 and L the row's sum of weights over
+    `average` (BM25, Robertson et al. 1994). Entries with w <= 0 or a column >= len(rarity) become 0.
+
+    Parameters
+    ----------
+    rows : any number of rows; `values` are the weights.
+    rarity : (n_cols,) float32 > 0, how much a column says.
+    average : mean sum of weights of a row, > 0.
+
+    Returns
+    -------
+    values float32 (nnz,) of unit rows, norms float32 (rows,) from before the scaling (0 where a row has no usable
+    entry).
+    """
+    rows = _csr("rows", rows)
+    rarity = _vector("rarity", rarity, np.float32)
+    values, norms = np.empty(len(rows.cols), np.float32), np.empty(rows.n, np.float32)
+    native.unit_rows(*rows, rarity, SCHEMES[weighting], average, values, norms)
+    return values, norms
+
+
+def neighbors(
+    rows: Csr, own: I32, norms: F32, postings: Csr, post_norms: F32, k: int, *, shrinkage: float = 0.0, threads: int = 1
+) -> TopN:
+    """Find the k most similar members of every row: dot / (norm * norm' + shrinkage), > 0, ties to the lower member.
+
+    Sarwar et al. 2001, section 3.1; shrinkage after Bell and Koren 2007. Cost: one multiply-add for each entry of
+    each posting list of a row's columns, and about one comparison for each member met.
+
+    Parameters
+    ----------
+    rows : Q rows of length 1 (`unit_rows`); columns >= postings.n are skipped.
+    own : int32 (Q,), the member that a row itself is and that is left out; -1 = none.
+    norms : float32 (Q,), the rows' norms before scaling.
+    postings : for every column the members that have it and their unit values (the members' rows transposed).
+    post_norms : float32 (members,), likewise.
+    k : >= 1.
+
+    Returns
+    -------
+    members (Q, k) and similarities (Q, k), best first, padded with -1 and NaN.
+    """
+    rows, postings = _csr("rows", rows), _csr("postings", postings)
+    own, norms = _vector("own", own, np.int32, rows.n), _vector("norms", norms, np.float32, rows.n)
+    post_norms = _vector("post_norms", post_norms, np.float32)
+    threads = _at_least_one("threads", threads)
+    best = _empty(rows.n, _at_least_one("k", k))
+    scratch = _scratch.views(threads, len(post_norms), k)
+    native.neighbors(*rows, own, norms, *postings, post_norms, shrinkage, *scratch, best.items, best.scores, threads)
+    return best
+
+
+def sum_top(entries: Csr, matrix: Csr, n_cols: int, mask: Mask, n: int, *, threads: int = 1) -> TopN:
+    """Pick the n best columns of every row's `sum of value * matrix[col]`, among those with mask 1 and a sum > 0.
+
+    Parameters
+    ----------
+    entries : B rows; `cols` name rows of `matrix`, `values` weigh them.
+    matrix : columns < n_cols, values >= 0.
+    mask : (B, >= n_cols) uint8; what lies beyond n_cols is never picked.
+
+    Returns
+    -------
+    columns (B, n) and sums (B, n), best first, ties to the lower column, padded with -1 and NaN.
+    """
+    entries, matrix = _csr("entries", entries), _csr("matrix", matrix)
+    if mask.ndim != 2 or mask.shape[0] != entries.n or mask.shape[1] < n_cols or mask.dtype != np.uint8:
+        raise ShapeError(f"mask: expected uint8 ({entries.n}, >= {n_cols}), got {mask.dtype} {mask.shape}")
+    threads = _at_least_one("threads", threads)
+    best = _empty(entries.n, _at_least_one("n", n))
+    native.sum_top(
+        *entries,
+        *matrix,
+        np.ascontiguousarray(mask),
+        *_scratch.views(threads, n_cols, n),
+        best.items,
+        best.scores,
+        threads,
+    )
+    return best
+
+
+def sum_at(entries: Csr, matrix: Csr, known: Mask, indptr: I64, cols: I32, *, threads: int = 1) -> F32:
+    """Look the sums of `sum_top` up at given columns, bit-equal to it.
+
+    Parameters
+    ----------
+    entries, matrix : as in `sum_top`.
+    known : uint8 (n_cols,); columns that are not known, or are out of range, get NaN.
+    indptr, cols : row b asks for `cols[indptr[b]:indptr[b + 1]]`.
+
+    Returns
+    -------
+    float32 (len(cols),); 0.0 where nothing overlaps.
+    """
+    entries, matrix = _csr("entries", entries), _csr("matrix", matrix)
+    known = _vector("known", known, np.uint8)
+    indptr, cols = _vector("indptr", indptr, np.int64, entries.n + 1), _vector("cols", cols, np.int32)
+    if indptr[0] != 0 or indptr[-1] != len(cols):
+        raise ShapeError(f"indptr: expected it to run from 0 to {len(cols)}, got {indptr[0]} to {indptr[-1]}")
+    threads = _at_least_one("threads", threads)
+    sums, touched, _ = _scratch.views(threads, len(known), 1)
+    out = np.empty(len(cols), np.float32)
+    native.sum_at(*entries, *matrix, known, indptr, cols, sums, touched, out, threads)
+    return out
+
+
+def _csr(name: str, csr: Csr) -> Csr:
+    indptr = _vector(f"{name}.indptr", csr.indptr, np.int64)
+    cols = _vector(f"{name}.cols", csr.cols, np.int32)
+    values = _vector(f"{name}.values", csr.values, np.float32, len(cols))
+    if len(indptr) == 0 or indptr[0] < 0 or indptr[-1] > len(cols):
+        raise ShapeError(f"{name}.indptr: expected offsets within 0..{len(cols)}, got {indptr[:1]}..{indptr[-1:]}")
+    return Csr(indptr, cols, values)
+
+
+def _vector(name: str, array: Any, dtype: Any, length: int | None = None) -> Any:
+    if array.ndim != 1 or array.dtype != dtype or (length is not None and len(array) != length):
+        want = "n" if length is None else str(length)
+        raise ShapeError(f"{name}: expected {np.dtype(dtype)} ({want},), got {array.dtype} {array.shape}")
+    return np.ascontiguousarray(array)
+
+
+def _at_least_one(name: str, value: int) -> int:
+    if value < 1:
+        raise ShapeError(f"{name}: expected >= 1, got {value}")
+    return value
+
+
+def _empty(rows: int, n: int) -> TopN:
+    return TopN(np.empty((rows, n), np.int32), np.empty((rows, n), np.float32))
