@@ -16,12 +16,14 @@ import numpy as np
 
 from recengine._native import knn as native
 from recengine.errors import ShapeError
+from recengine.kernels import array, positive
 from recengine.types import F32, I32, I64, Mask, TopN
 
 __all__ = ("Csr", "Weighting", "neighbors", "sum_at", "sum_top", "unit_rows")
 
 Weighting: TypeAlias = Literal["plain", "tfidf", "bm25"]
 SCHEMES: Final = {"plain": 0, "tfidf": 1, "bm25": 2}
+_F32, _I32, _I64, _U8 = (np.dtype(t) for t in (np.float32, np.int32, np.int64, np.uint8))
 SORT_ROOM: Final = 128
 """Keys at the end of the key buffer that the sort uses; as in `knn.pyx`."""
 
@@ -85,7 +87,7 @@ def unit_rows(rows: Csr, rarity: F32, *, weighting: Weighting, average: float) -
     entry).
     """
     rows = _csr("rows", rows)
-    rarity = _vector("rarity", rarity, np.float32)
+    rarity = array("rarity", rarity, _F32, None)
     values, norms = np.empty(len(rows.cols), np.float32), np.empty(rows.n, np.float32)
     native.unit_rows(*rows, rarity, SCHEMES[weighting], average, values, norms)
     return values, norms
@@ -113,10 +115,10 @@ def neighbors(
     members (Q, k) and similarities (Q, k), best first, padded with -1 and NaN.
     """
     rows, postings = _csr("rows", rows), _csr("postings", postings)
-    own, norms = _vector("own", own, np.int32, rows.n), _vector("norms", norms, np.float32, rows.n)
-    post_norms = _vector("post_norms", post_norms, np.float32)
-    threads = _at_least_one("threads", threads)
-    best = _empty(rows.n, _at_least_one("k", k))
+    own, norms = array("own", own, _I32, rows.n), array("norms", norms, _F32, rows.n)
+    post_norms = array("post_norms", post_norms, _F32, None)
+    threads = positive("threads", threads)
+    best = _empty(rows.n, positive("k", k))
     scratch = _scratch.views(threads, len(post_norms), k)
     native.neighbors(*rows, own, norms, *postings, post_norms, shrinkage, *scratch, best.items, best.scores, threads)
     return best
@@ -138,8 +140,8 @@ def sum_top(entries: Csr, matrix: Csr, n_cols: int, mask: Mask, n: int, *, threa
     entries, matrix = _csr("entries", entries), _csr("matrix", matrix)
     if mask.ndim != 2 or mask.shape[0] != entries.n or mask.shape[1] < n_cols or mask.dtype != np.uint8:
         raise ShapeError(f"mask: expected uint8 ({entries.n}, >= {n_cols}), got {mask.dtype} {mask.shape}")
-    threads = _at_least_one("threads", threads)
-    best = _empty(entries.n, _at_least_one("n", n))
+    threads = positive("threads", threads)
+    best = _empty(entries.n, positive("n", n))
     native.sum_top(
         *entries,
         *matrix,
@@ -166,11 +168,11 @@ def sum_at(entries: Csr, matrix: Csr, known: Mask, indptr: I64, cols: I32, *, th
     float32 (len(cols),); 0.0 where nothing overlaps.
     """
     entries, matrix = _csr("entries", entries), _csr("matrix", matrix)
-    known = _vector("known", known, np.uint8)
-    indptr, cols = _vector("indptr", indptr, np.int64, entries.n + 1), _vector("cols", cols, np.int32)
+    known = array("known", known, _U8, None)
+    indptr, cols = array("indptr", indptr, _I64, entries.n + 1), array("cols", cols, _I32, None)
     if indptr[0] != 0 or indptr[-1] != len(cols):
         raise ShapeError(f"indptr: expected it to run from 0 to {len(cols)}, got {indptr[0]} to {indptr[-1]}")
-    threads = _at_least_one("threads", threads)
+    threads = positive("threads", threads)
     sums, touched, _ = _scratch.views(threads, len(known), 1)
     out = np.empty(len(cols), np.float32)
     native.sum_at(*entries, *matrix, known, indptr, cols, sums, touched, out, threads)
@@ -178,25 +180,12 @@ def sum_at(entries: Csr, matrix: Csr, known: Mask, indptr: I64, cols: I32, *, th
 
 
 def _csr(name: str, csr: Csr) -> Csr:
-    indptr = _vector(f"{name}.indptr", csr.indptr, np.int64)
-    cols = _vector(f"{name}.cols", csr.cols, np.int32)
-    values = _vector(f"{name}.values", csr.values, np.float32, len(cols))
+    indptr = array(f"{name}.indptr", csr.indptr, _I64, None)
+    cols = array(f"{name}.cols", csr.cols, _I32, None)
+    values = array(f"{name}.values", csr.values, _F32, len(cols))
     if len(indptr) == 0 or indptr[0] < 0 or indptr[-1] > len(cols):
         raise ShapeError(f"{name}.indptr: expected offsets within 0..{len(cols)}, got {indptr[:1]}..{indptr[-1:]}")
     return Csr(indptr, cols, values)
-
-
-def _vector(name: str, array: Any, dtype: Any, length: int | None = None) -> Any:
-    if array.ndim != 1 or array.dtype != dtype or (length is not None and len(array) != length):
-        want = "n" if length is None else str(length)
-        raise ShapeError(f"{name}: expected {np.dtype(dtype)} ({want},), got {array.dtype} {array.shape}")
-    return np.ascontiguousarray(array)
-
-
-def _at_least_one(name: str, value: int) -> int:
-    if value < 1:
-        raise ShapeError(f"{name}: expected >= 1, got {value}")
-    return value
 
 
 def _empty(rows: int, n: int) -> TopN:
