@@ -33,6 +33,7 @@ __all__ = (
     "Event",
     "EventColumns",
     "Evidence",
+    "Explanation",
     "Features",
     "Interactions",
     "Item",
@@ -155,7 +156,7 @@ class Recommendation(msgspec.Struct, frozen=True, omit_defaults=True):
     """The kind of the leading reason."""
     reasons: tuple[Reason, ...] = ()
     contributions: dict[str, float] = {}
-    """What each model added to `score`; they sum to it."""
+    """Log-odds that each model added; they sum to the log-odds of `score`."""
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -169,6 +170,22 @@ class Response(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cold: bool = False
     degraded: tuple[str, ...] = ()
     """What could not be done as planned, such as `model:als:deadline`."""
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why one item would, or would not, be shown to one user."""
+
+    user_id: str | None
+    item_id: str
+    eligible: bool
+    excluded_by: tuple[str, ...] = ()
+    """unavailable | blocked | seen | filter | categories | allow | deny"""
+    score: float = 0.0
+    """Blended P(engaged), 0..1."""
+    contributions: dict[str, float] = {}
+    """Log-odds that each model added; they sum to the log-odds of `score`."""
+    reasons: tuple[Reason, ...] = ()
+    version: str = ""
 
 
 # ---------------------------------------------------------------------------------------------------- columns

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from recengine.config import Candidates
+from recengine.errors import BadRequest
 from recengine.features.user import attributes_of
 from recengine.online.caps import Caps
 from recengine.online.rules import Rules
@@ -61,6 +62,21 @@ class CandidateStage:
         trace.counts["candidates"] = len(pool.items)
         trace.mark("candidates")
         return pool
+
+    def ranking(self, kind: str, n: int, category: str | None) -> I32:
+        """List the first n available items of the popular, trending or latest order, or of one category's."""
+        items = self._state.items
+        orders, _ = self._laid_out(items)
+        mask = items.available[None, :]
+        if category is None:
+            found = orders.first(orders.NAMES.index(kind), mask, n)[0]
+        elif category in orders.rows:
+            found = orders.of_categories(np.array([[orders.rows[category]]], np.int32), mask, n)[0]
+        else:
+            raise BadRequest(
+                f"category: none is called {category!r}", hint=f"known: {', '.join(sorted(orders.rows)[:20]) or 'none'}"
+            )
+        return found[found >= 0]
 
     def _guarded(self, name: str, source: Callable[[], I32], trace: Trace) -> I32 | None:
         if trace.overdue(0.5):

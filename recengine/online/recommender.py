@@ -8,6 +8,8 @@ both.
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from recengine.config import Config
 from recengine.online.candidates import CandidateStage
 from recengine.online.context import Resolver
@@ -21,7 +23,7 @@ from recengine.online.state import State
 from recengine.online.trace import Trace
 from recengine.retrieval.deployment import Deployment
 from recengine.store.vocab import Vocabulary
-from recengine.types import Request, Response
+from recengine.types import F32, I32, Explanation, Pool, Query, Request, Response
 
 __all__ = ("Recommender",)
 
@@ -65,3 +67,34 @@ class Recommender:
         shaped = self.rules.shape(context, ranked, trace)  # pins, caps; may never add
         slate = self.diversity.arrange(context, shaped, trace)  # MMR
         return self.response.render(context, features, slate, trace), trace
+
+    def explain(self, request: Request, item: int) -> Explanation:
+        """Say why item row `item` would, or would not, be shown: the same stages with a pool of one."""
+        trace = Trace((request,))
+        context = self.context.resolve((request,), trace, 1)
+        features = self.features.of(context, trace)
+        pool = Pool(np.array([0, 1], np.int64), np.array([item], np.int32), np.zeros(1, np.uint32), ())
+        ranked = self.ensemble.blend(context, self.scoring.score(context, features, pool, trace), trace)
+        excluded_by = self.rules.excluded_by(context, item)
+        return self.response.explain(context, features, ranked, excluded_by)
+
+    def query(self, request: Request) -> Query:
+        """Return what the models would be told of the user of `request`."""
+        trace = Trace((request,))
+        return self.features.of(self.context.resolve((request,), trace, 1), trace).query
+
+    def ranking(self, kind: str, n: int, category: str | None = None) -> tuple[I32, F32]:
+        """List available items along a precomputed order, with their popularity.
+
+        Parameters
+        ----------
+        kind : popular | trending | latest.
+        category : popular within this one.
+
+        Raises
+        ------
+        BadRequest : no such category was known when the deployment was trained.
+        """
+        query = self.query(Request())
+        rows = self.candidates.ranking(kind, n, category)
+        return rows, self.deployment.popularity.score(query, np.array([0, len(rows)], np.int64), rows)

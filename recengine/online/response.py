@@ -12,7 +12,7 @@ from recengine.online.reasons import Reasons
 from recengine.online.trace import Trace
 from recengine.retrieval.deployment import Deployment
 from recengine.store.vocab import Vocabulary
-from recengine.types import Context, Features, Recommendation, Response, Slate
+from recengine.types import Context, Explanation, Features, Ranked, Recommendation, Response, Slate
 
 __all__ = ("Renderer", "request_id")
 
@@ -59,6 +59,23 @@ class Renderer:
             start = end
         trace.mark("response")
         return replies
+
+    def explain(
+        self, context: Context, features: Features, ranked: Ranked, excluded_by: tuple[str, ...]
+    ) -> Explanation:
+        """Write what the models and the rules say of the one item in `ranked` for the one request of the batch."""
+        item = int(ranked.items[0])
+        kind = "cold_start" if context.cold[0] else self._reasons.leading(ranked, np.zeros(1, np.int64))[0]
+        return Explanation(
+            user_id=context.requests[0].user_id,
+            item_id=self._items.id(item),
+            eligible=not excluded_by,
+            excluded_by=excluded_by,
+            score=float(1.0 / (1.0 + np.exp(-float(ranked.scores[0])))),
+            contributions=dict(zip(ranked.models, ranked.contributions[0].tolist(), strict=True)),
+            reasons=self._reasons.of(context, features, 0, item, kind),
+            version=self._deployment.version,
+        )
 
 
 def request_id() -> str:

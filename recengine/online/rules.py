@@ -44,7 +44,7 @@ class Rules:
         mask[:] = context.items.available
         for b, request in enumerate(context.requests):
             row = mask[b]
-            for text in self._expressions(request):
+            for _, text in self._expressions(request):
                 row &= self._filter(text, context)
             if request.allow is not None:
                 allowed = np.zeros(len(row), np.uint8)
@@ -109,13 +109,36 @@ class Rules:
             pinned,
         )
 
-    def _expressions(self, request: Request) -> list[str]:
-        texts = [request.filter] if request.filter else []
+    def excluded_by(self, context: Context, item: int) -> tuple[str, ...]:
+        """Name every rule that keeps `item` from the first request of the batch."""
+        request, user = context.requests[0], int(context.users[0])
+        found = [] if context.items.available[item] else ["unavailable"]
+        if user >= 0:
+            seen, hidden = self._kinds(request.exclude_seen)
+            found += [
+                name
+                for name, bits in (("blocked", hidden), ("seen", seen))
+                if item in self._state.histories.touched(user, bits)
+            ]
+        found += dict.fromkeys(
+            name for name, text in self._expressions(request) if not self._filter(text, context)[item]
+        )
+        item_id = self._items.id(item)
+        if request.allow is not None and item_id not in request.allow:
+            found.append("allow")
+        if item_id in request.deny:
+            found.append("deny")
+        return tuple(found)
+
+    def _expressions(self, request: Request) -> list[tuple[str, str]]:
+        texts = [("filter", request.filter)] if request.filter else []
         if request.categories_any:
-            texts.append(f"`{self._category}` in {_quoted(request.categories_any)}")
-        texts += [f"`{self._category}` == {_quoted((label,))[1:-1]}" for label in request.categories_all]
+            texts.append(("categories", f"`{self._category}` in {_quoted(request.categories_any)}"))
+        texts += [
+            ("categories", f"`{self._category}` == {_quoted((label,))[1:-1]}") for label in request.categories_all
+        ]
         if request.categories_none:
-            texts.append(f"not (`{self._category}` in {_quoted(request.categories_none)})")
+            texts.append(("categories", f"not (`{self._category}` in {_quoted(request.categories_none)})"))
         return texts
 
     def _filter(self, text: str, context: Context) -> Mask:

@@ -33,6 +33,7 @@ class Orders:
     """
 
     POPULAR, TRENDING, LATEST = 0, 1, 2
+    NAMES = ("popular", "trending", "latest")
 
     def __init__(self, popularity: Popularity, n_items: int) -> None:
         """Lay the orders out.

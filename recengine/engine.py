@@ -1,0 +1,322 @@
+"""The engine: opens a data directory and holds it all.
+
+It is what an application embeds and what the command line calls.
+
+An `Engine` is thread-safe: any number of threads may ask while one ingests or trains. A new deployment, or new
+data, becomes visible whole: a request sees the state before or after, never between.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+import numpy as np
+
+from recengine.algorithms.base import SimilarItems, SimilarUsers
+from recengine.artifacts import ArtifactStore
+from recengine.config import Config, load
+from recengine.errors import BadRequest, NotTrained, UnknownItem, UnknownUser
+from recengine.offline import cycle
+from recengine.offline.ingest import IngestReport, ingest
+from recengine.online.recommender import Recommender
+from recengine.online.state import EventsFrame, ItemsFrame, State, UsersFrame
+from recengine.retrieval import deployment as deployments
+from recengine.store import directory
+from recengine.store.catalog import read_items, read_users
+from recengine.store.database import FILE, Database
+from recengine.store.decisions import Decisions
+from recengine.store.events import read_events
+from recengine.store.vocab import load_vocabularies
+from recengine.types import Explanation, Recommendation, Request, Response
+
+__all__ = ("Engine",)
+
+BATCH_CELLS = 16_000_000
+"""Cells of the mask (requests x items) that one batch may hold: 16 MB."""
+
+
+class Engine:
+    """A recommendation engine over one data directory.
+
+    Use `Engine.open(path)` as a context manager, or call `close()`.
+    """
+
+    def __init__(self, path: Path, config: Config, database: Database) -> None:
+        self.path = path
+        self.config = config
+        self.artifacts = ArtifactStore(path / directory.ARTIFACTS)
+        self._database = database
+        self._ids = load_vocabularies(database)
+        self._decisions = Decisions(database)
+        self._writing = Lock()
+        self._state = State(config.event, read_items(database), read_users(database))
+        self._load_events()
+        self._recommender: Recommender | None = None
+        self._reload()
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], *, config: Config | None = None, create: bool = False) -> Self:
+        """Open the data directory at `path`; with `create`, make it where there is none.
+
+        Raises
+        ------
+        DirectoryInvalid : there is no data directory, or something else.
+        StoreLocked : another process has it open.
+        StoreCorrupt, StoreTooNew : the database cannot be used.
+        ConfigInvalid : `recengine.toml` does not parse.
+        BadArtifact : the live deployment is damaged.
+        """
+        folder = Path(path)
+        if create and not (folder / FILE).exists():
+            directory.create(folder)
+        directory.check(folder)
+        config = config or load(folder / directory.CONFIG)
+        database = Database.open(folder / FILE, config.store)
+        try:
+            return cls(folder, config, database)
+        except BaseException:
+            database.close()
+            raise
+
+    def close(self) -> None:
+        """Write what is buffered and let the data directory go. Closing twice is fine."""
+        self._decisions.close()
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # ------------------------------------------------------------------------------------------------ offline
+
+    def ingest(
+        self,
+        *,
+        events: Any = None,
+        items: Any = None,
+        users: Any = None,
+        columns: Mapping[str, str] | None = None,
+        strict: bool = False,
+        **options: Any,
+    ) -> IngestReport:
+        """Read events, items and users from files or frames.
+
+        What is bad goes to quarantine, what is known is passed over.
+
+        Parameters
+        ----------
+        events, items, users : a path, glob or list of paths (CSV, Parquet, JSONL; .gz, .zst), a pandas, polars or
+        pyarrow frame, dicts,
+            or `Event`, `Item`, `User`.
+        columns : role -> column name, such as `{"user": "userId", "order": "timestamp"}`.
+        strict : refuse the whole call at the first bad row.
+        options : further keywords of `offline.ingest.ingest`.
+
+        Raises
+        ------
+        DataError : a source or column cannot be used, or `strict` met a bad row; nothing was written.
+        """
+        with self._writing:
+            report = ingest(
+                self._database,
+                self._ids,
+                events=events,
+                items=items,
+                users=users,
+                columns=columns,
+                strict=strict,
+                quarantine=self.path / directory.QUARANTINE,
+                types=self.config.event,
+                **options,
+            )
+            self._refresh()
+        return report
+
+    def train(self, **options: Any) -> cycle.CycleReport:
+        """Run the offline spine: build, train, validate, gate, deploy; the new deployment answers from then on.
+
+        Raises
+        ------
+        EmptyData : there is too little to learn from.
+        GateFailed : the candidate is worse than what is live; the live deployment stays.
+        """
+        with self._writing:
+            report = cycle.train(self._database, self.artifacts, self.config, **options)
+            self._reload()
+        return report
+
+    def promote(self, version: str) -> None:
+        """Make `version` the live deployment."""
+        self.artifacts.promote(version)
+        self._reload()
+
+    def rollback(self) -> str:
+        """Go back to the deployment that was live before; returns its version."""
+        version = self.artifacts.rollback()
+        self._reload()
+        return version
+
+    # ------------------------------------------------------------------------------------------------ online
+
+    def recommend(self, user: str | Request | None = None, n: int = 10, **wishes: Any) -> Response:
+        """Recommend items to one user.
+
+        Parameters
+        ----------
+        user : a user id (unknown or None = cold), or a whole `Request`.
+        n : items wanted; the reply holds so many whenever so many are eligible.
+        wishes : further fields of `Request`, such as `filter="price < 50"`.
+
+        Raises
+        ------
+        RequestError : a field is out of range or of the wrong type; the message names it.
+        NotTrained : nothing is deployed yet.
+        """
+        request = user if isinstance(user, Request) else _request({"user_id": user, "n": n, **wishes})
+        return self._answer((request,), 1)[0]
+
+    def recommend_batch(self, users: Sequence[str | Request], n: int = 10, **wishes: Any) -> list[Response]:
+        """Recommend to many users at once, on all cores; the same answers as one by one."""
+        if users and not any(isinstance(user, Request) for user in users):
+            shared = _request({"user_id": users[0], "n": n, **wishes})
+            requests = [msgspec.structs.replace(shared, user_id=_text(user)) for user in users]
+        else:
+            requests = [u if isinstance(u, Request) else _request({"user_id": u, "n": n, **wishes}) for u in users]
+        size = max(1, min(1024, BATCH_CELLS // max(self._state.items.n, 1)))
+        replies: list[Response] = []
+        for start in range(0, len(requests), size):
+            replies += self._answer(tuple(requests[start : start + size]), os.cpu_count() or 1)
+        return replies
+
+    def explain(self, user: str | None, item: str, **wishes: Any) -> Explanation:
+        """Say why `item` would, or would not, be shown to `user`.
+
+        Raises
+        ------
+        UnknownItem : `item` was never ingested.
+        """
+        return self._live().explain(_request({"user_id": user, **wishes}), self._item(item))
+
+    def similar_items(self, item: str, n: int = 10) -> tuple[Recommendation, ...]:
+        """List the items most like `item`, available ones only; the first model that knows decides.
+
+        Raises
+        ------
+        UnknownItem : `item` was never ingested.
+        """
+        row = np.array([self._item(item)], np.int32)
+        available = self._state.items.available
+        for member in self._live().deployment.members:
+            if isinstance(member.scorer, SimilarItems):
+                found = member.scorer.similar_items(row, min(2 * n + 50, len(available)))
+                pairs = [
+                    (i, s)
+                    for i, s in zip(found.items[0].tolist(), found.scores[0].tolist(), strict=True)
+                    if i >= 0 and available[i]
+                ]
+                if pairs:
+                    return tuple(Recommendation(self._ids.items.id(i), s, "similar") for i, s in pairs[:n])
+        return ()
+
+    def similar_users(self, user: str, n: int = 10) -> tuple[tuple[str, float], ...]:
+        """List the users most like `user` with their similarity.
+
+        Raises
+        ------
+        UnknownUser : `user` was never ingested.
+        """
+        live = self._live()
+        if self._ids.users.row(user) < 0:
+            raise UnknownUser(f"user {user!r} was never ingested", hint="ids are compared as text, exactly")
+        query = live.query(_request({"user_id": user}))
+        for member in live.deployment.members:
+            if isinstance(member.scorer, SimilarUsers):
+                found = member.scorer.similar_users(query, n)
+                pairs = [
+                    (i, s) for i, s in zip(found.items[0].tolist(), found.scores[0].tolist(), strict=True) if i >= 0
+                ]
+                if pairs:
+                    return tuple((self._ids.users.id(i), s) for i, s in pairs)
+        return ()
+
+    def popular(self, n: int = 10, *, category: str | None = None) -> tuple[Recommendation, ...]:
+        """List the most popular items, of one category or of all."""
+        return self._ranking("popular", n, category)
+
+    def trending(self, n: int = 10) -> tuple[Recommendation, ...]:
+        """List what is popular of late."""
+        return self._ranking("trending", n, None)
+
+    def latest(self, n: int = 10) -> tuple[Recommendation, ...]:
+        """List the newest items."""
+        return self._ranking("latest", n, None)
+
+    # ------------------------------------------------------------------------------------------------ inside
+
+    def _answer(self, requests: tuple[Request, ...], threads: int) -> list[Response]:
+        replies, trace = self._live().recommend(requests, threads=threads)
+        self._decisions.record(replies, trace.times)
+        return replies
+
+    def _live(self) -> Recommender:
+        live = self._recommender
+        if live is None:
+            raise NotTrained(f"{self.path}: nothing is deployed yet", hint=f"run `recengine train {self.path}`")
+        return live
+
+    def _ranking(self, kind: str, n: int, category: str | None) -> tuple[Recommendation, ...]:
+        if n < 1:
+            raise BadRequest(f"n: expected >= 1, got {n}")
+        rows, scores = self._live().ranking(kind, n, category)
+        return tuple(
+            Recommendation(i, s, kind) for i, s in zip(self._ids.items.ids(rows), scores.tolist(), strict=True)
+        )
+
+    def _item(self, item: str) -> int:
+        row = self._ids.items.row(item)
+        if row < 0:
+            raise UnknownItem(f"item {item!r} was never ingested", hint="ids are compared as text, exactly")
+        return row
+
+    def _load_events(self) -> None:
+        events = read_events(self._database)
+        frame = EventsFrame(events, len(self._ids.users), len(self._ids.items))
+        self._state.apply(int(events.seq.max(initial=-1)), frame)
+
+    def _refresh(self) -> None:
+        """Fold in what an ingest committed."""
+        events = read_events(self._database, after=self._state.seq)
+        self._state.apply(self._state.seq, ItemsFrame(read_items(self._database)))
+        self._state.apply(self._state.seq, UsersFrame(read_users(self._database)))
+        self._state.apply(
+            int(events.seq.max(initial=-1)), EventsFrame(events, len(self._ids.users), len(self._ids.items))
+        )
+
+    def _reload(self) -> None:
+        version = self.artifacts.current()
+        if version is None:
+            self._recommender = None
+            return
+        live = deployments.load(self.artifacts.open(version), version)
+        self._recommender = Recommender(live, self._state, self._ids.users, self._ids.items, self.config)
+
+
+def _text(user: Any) -> str:
+    if not isinstance(user, str):
+        raise BadRequest(f"user_id: expected str, got {type(user).__name__}")
+    return user
+
+
+def _request(fields: dict[str, Any]) -> Request:
+    try:
+        return msgspec.convert(fields, Request)
+    except msgspec.ValidationError as err:
+        raise BadRequest(f"request: {err}", hint=f"fields: {', '.join(Request.__struct_fields__)}") from err
