@@ -7,7 +7,7 @@ data, becomes visible whole: a request sees the state before or after, never bet
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -16,12 +16,14 @@ from typing import Any, Self
 import msgspec
 import numpy as np
 
-from recengine.algorithms.base import SimilarItems, SimilarUsers
+from recengine.algorithms.base import Progress, SimilarItems, SimilarUsers
 from recengine.artifacts import ArtifactStore
 from recengine.config import Config, load
 from recengine.errors import BadRequest, NotTrained, UnknownItem, UnknownUser
+from recengine.jobs.export import export
 from recengine.offline import cycle
 from recengine.offline.ingest import IngestReport, ingest
+from recengine.online.reasons import title
 from recengine.online.recommender import Recommender
 from recengine.online.state import EventsFrame, ItemsFrame, State, UsersFrame
 from recengine.retrieval import deployment as deployments
@@ -258,6 +260,43 @@ class Engine:
     def latest(self, n: int = 10) -> tuple[Recommendation, ...]:
         """List the newest items."""
         return self._ranking("latest", n, None)
+
+    def export(
+        self,
+        target: str | os.PathLike[str],
+        *,
+        users: Sequence[str] | None = None,
+        n: int = 10,
+        progress: Progress | None = None,
+        **wishes: Any,
+    ) -> int:
+        """Write recommendations for `users` (None = all) to a .parquet, .csv or .jsonl file.
+
+        Returns the rows written.
+        """
+        names = users if users is not None else self._ids.users.ids(np.arange(len(self._ids.users), dtype=np.int32))
+
+        def batches() -> Iterator[list[Response]]:
+            for start in range(0, len(names), 1024):
+                yield self.recommend_batch(names[start : start + 1024], n, **wishes)
+                if progress is not None:
+                    progress(min(start + 1024, len(names)), len(names))
+
+        return export(batches(), Path(target))
+
+    def titles(self, items: Sequence[str]) -> list[str]:
+        """Name items in words: their `title` attribute, else their id."""
+        rows = self._ids.items.rows(items).tolist()
+        return [title(self._state.items, row, item) for row, item in zip(rows, items, strict=True)]
+
+    def facts(self) -> dict[str, Any]:
+        """Count what the engine holds."""
+        return {
+            "users": len(self._ids.users),
+            "items": len(self._ids.items),
+            "last event": self._state.seq,
+            "live": self.artifacts.current() or "none",
+        }
 
     # ------------------------------------------------------------------------------------------------ inside
 

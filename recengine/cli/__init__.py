@@ -1,0 +1,41 @@
+"""The `recengine` command: `parser` says what can be typed, `commands` do it, `show` prints it.
+
+Only here is the environment read.
+
+Exit codes: 0 done; 1 a request, data or model error; 2 usage or configuration; 3 a defect of recengine; 130
+interrupted.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import msgspec
+
+from recengine.cli import show
+from recengine.cli.parser import build
+from recengine.errors import ConfigError, EngineFault, RecEngineError
+
+__all__ = ("main",)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = build().parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except RecEngineError as err:
+        if getattr(arguments, "json", False):
+            sys.stdout.write(
+                msgspec.json.encode({"error": err.code, "message": err.message, "hint": err.hint}).decode() + "\n"
+            )
+        else:
+            show.error(err)
+        return 3 if isinstance(err, EngineFault) else 2 if isinstance(err, ConfigError) else 1
+    except KeyboardInterrupt:
+        show.warn("interrupted; what was live stays live")
+        return 130
+    except BrokenPipeError:  # `recengine ... | head` closed the pipe: nothing is wrong, and nothing can be printed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return 0

@@ -1,0 +1,201 @@
+"""What a shop does every day: init, ingest, train, recommend, similar, explain, export."""
+
+from argparse import Namespace
+from typing import Any
+
+from recengine.cli import show
+from recengine.engine import Engine
+from recengine.errors import BadRequest, SourceUnreadable
+from recengine.types import Recommendation, Response
+
+__all__ = (
+    "explain",
+    "export",
+    "ingest",
+    "ingested",
+    "init",
+    "pairs",
+    "recommend",
+    "recommended",
+    "similar",
+    "train",
+    "trained",
+)
+
+
+def pairs(texts: list[str], what: str) -> dict[str, str]:
+    """Split `KEY=VALUE` words.
+
+    Raises
+    ------
+    BadRequest : a word has no `=`.
+    """
+    found = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key or not value:
+            raise BadRequest(f"{what}: expected KEY=VALUE, got {text!r}")
+        found[key] = value
+    return found
+
+
+def init(args: Namespace) -> None:
+    """Make an empty data directory."""
+    with Engine.open(args.dir, create=True):
+        show.result(
+            args.json,
+            {"directory": str(args.dir)},
+            lambda: show.line(f"{args.dir} is ready; next: recengine ingest {args.dir} --events FILE"),
+        )
+
+
+def ingest(args: Namespace) -> None:
+    """Read files into the store."""
+    if not (args.events or args.items or args.users):
+        raise BadRequest("ingest: expected --events, --items or --users", hint="each takes files or globs")
+    with Engine.open(args.dir) as engine, show.progress(args.json) as progress:
+        report = engine.ingest(
+            events=args.events,
+            items=args.items,
+            users=args.users,
+            columns=pairs(args.columns, "--columns"),
+            strict=args.strict,
+            order_unit=args.order_unit,
+            progress=progress,
+        )
+    show.result(args.json, report, lambda: ingested(report))
+
+
+def ingested(report: Any) -> None:
+    """Print an ingest report."""
+    show.table(
+        ["source", "rows", "stored", "known", "quarantined", "seconds"],
+        [[s.source, s.rows, s.stored, s.duplicates, sum(s.quarantined.values()), s.seconds] for s in report.sources],
+    )
+    for source in report.sources:
+        for reason, count in sorted(source.quarantined.items()):
+            show.warn(f"  {source.source}: {count} x {reason}")
+
+
+def train(args: Namespace) -> None:
+    """Learn, validate, deploy."""
+    with Engine.open(args.dir) as engine, show.progress(args.json) as progress:
+        report = engine.train(force=args.force, progress=progress)
+    show.result(args.json, report, lambda: trained(report))
+
+
+def trained(report: Any) -> None:
+    """Print what training found."""
+    metrics = list(report.validation.candidate.metrics)
+    rows = [
+        [judged.name, *(judged.metrics[name] for name in metrics)]
+        for judged in (report.validation.candidate, *report.validation.models, report.validation.live)
+        if judged is not None
+    ]
+    show.table(["", *metrics], rows)
+    show.line(f"deployed {report.version} in {report.seconds:.1f} s")
+
+
+def recommend(args: Namespace) -> None:
+    """Recommend to users."""
+    wishes: dict[str, Any] = {
+        "filter": args.filter,
+        "exclude_seen": not args.include_seen,
+        "categories_any": args.categories_any,
+        "categories_all": args.categories_all,
+        "categories_none": args.categories_none,
+        "allow": args.allow,
+        "deny": args.deny,
+        "pins": args.pins,
+        "caps": {name: _count(name, value) for name, value in pairs(args.caps, "--caps").items()},
+        "diversity": args.diversity,
+        "deadline_ms": args.deadline_ms,
+        "explain": args.explain,
+    }
+    with Engine.open(args.dir) as engine:
+        if len(args.users) > 1:
+            replies = engine.recommend_batch(args.users, args.n, **wishes)
+        else:
+            replies = [engine.recommend(args.users[0] if args.users else None, args.n, **wishes)]
+        titles = [engine.titles([item.item_id for item in reply.items]) for reply in replies]
+    answer = replies if len(args.users) > 1 else replies[0]
+    show.result(args.json, answer, lambda: recommended(replies, titles))
+
+
+def recommended(replies: list[Response], titles: list[list[str]]) -> None:
+    """Print replies, one table each."""
+    for reply, names in zip(replies, titles, strict=True):
+        kind = "cold user" if reply.cold else "user"
+        show.line(f"{kind} {reply.user_id or '(anonymous)'}, deployment {reply.version}")
+        show.table(
+            ["", "item", "title", "score", "why"],
+            [
+                [
+                    rank,
+                    item.item_id,
+                    name if name != item.item_id else "",
+                    item.score,
+                    "; ".join(r.text for r in item.reasons) or item.reason,
+                ]
+                for rank, (item, name) in enumerate(zip(reply.items, names, strict=True), 1)
+            ],
+        )
+        for reason in reply.degraded:
+            show.warn(f"  degraded: {reason}")
+
+
+def _count(name: str, value: str) -> int:
+    if not value.isdigit():
+        raise BadRequest(f"--caps {name}: expected a whole number, got {value!r}")
+    return int(value)
+
+
+def similar(args: Namespace) -> None:
+    """List neighbours."""
+    with Engine.open(args.dir) as engine:
+        if args.user:
+            users = engine.similar_users(args.id, args.n)
+            show.result(args.json, users, lambda: show.table(["user", "similarity"], users))
+            return
+        items: tuple[Recommendation, ...] = engine.similar_items(args.id, args.n)
+        names = engine.titles([item.item_id for item in items])
+    rows = [
+        [item.item_id, name if name != item.item_id else "", item.score]
+        for item, name in zip(items, names, strict=True)
+    ]
+    show.result(args.json, items, lambda: show.table(["item", "title", "similarity"], rows))
+
+
+def explain(args: Namespace) -> None:
+    """Explain one item for one user."""
+    with Engine.open(args.dir) as engine:
+        answer = engine.explain(args.user, args.item)
+
+    def human() -> None:
+        verdict = "could be shown" if answer.eligible else f"is not shown: {', '.join(answer.excluded_by)}"
+        show.line(f"item {answer.item_id} for user {answer.user_id}: {verdict}")
+        show.line(f"P(engaged) {answer.score:.4f}, deployment {answer.version}")
+        show.table(["model", "log-odds"], sorted(answer.contributions.items(), key=lambda pair: -pair[1]))
+        for reason in answer.reasons:
+            show.line(f"  {reason.text or reason.kind}")
+
+    show.result(args.json, answer, human)
+
+
+def export(args: Namespace) -> None:
+    """Write recommendations into a file."""
+    users = None
+    if args.users is not None:
+        try:
+            users = [name for name in args.users.read_text(encoding="utf-8").splitlines() if name]
+        except (OSError, UnicodeDecodeError) as err:
+            raise SourceUnreadable(f"{args.users}: cannot be read: {err}", hint="one user id a line, UTF-8") from err
+    with Engine.open(args.dir) as engine, show.progress(args.json) as progress:
+        rows = engine.export(
+            args.out,
+            users=users,
+            n=args.n,
+            filter=args.filter,
+            progress=lambda done, total: progress("users", done, total),
+        )
+    show.result(args.json, {"file": str(args.out), "rows": rows}, lambda: show.line(f"{rows} rows in {args.out}"))

@@ -1,0 +1,38 @@
+"""`recengine evaluate`: the scientist's door. Files in, one JSON line of metrics out."""
+
+from argparse import Namespace
+from typing import Any
+
+from recengine.cli import show
+from recengine.cli.commands import pairs
+from recengine.errors import BadRequest
+from recengine.jobs.evaluate import evaluate_log, evaluate_split
+
+__all__ = ("evaluate",)
+
+
+def evaluate(args: Namespace) -> None:
+    """Train on one part, rank all items for every user of the other, and print the metrics."""
+    if bool(args.log) == bool(args.train or args.test) or bool(args.train) != bool(args.test):
+        raise BadRequest("evaluate: expected --train and --test, or --log", hint="see `recengine evaluate --help`")
+    options: dict[str, Any] = {
+        "columns": pairs(args.columns, "--columns"),
+        "algorithm": args.algorithm,
+        "settings": pairs(args.set, "--set"),
+        "at": args.at,
+        "seed": args.seed,
+        "threads": args.threads,
+    }
+    with show.progress(args.json) as progress:
+        if args.log:
+            answer = evaluate_log(args.log, protocol=args.protocol, progress=progress, **options)
+        else:
+            answer = evaluate_split(args.train, args.test, progress=progress, **options)
+
+    def human() -> None:
+        show.line(f"{answer['algorithm']} {answer['params']}, {answer['users']} users")
+        show.table(["metric", "value"], list(answer["metrics"].items()))
+        fit, recommend, peak = (answer[key] for key in ("fit_seconds", "recommend_seconds", "peak_rss_mb"))
+        show.line(f"fit {fit:.2f} s, recommend {recommend:.2f} s, peak {peak:.0f} MB")
+
+    show.result(args.json, answer, human)

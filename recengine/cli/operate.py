@@ -1,0 +1,136 @@
+"""What an operator does: models, backup, restore, config, doctor, demo."""
+
+import importlib.metadata
+import platform
+import shutil
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from typing import Any
+
+from recengine.artifacts import ArtifactStore
+from recengine.cli import show
+from recengine.cli.commands import ingested, recommended, trained
+from recengine.config import Config, commented, load
+from recengine.demo import run as demo_run
+from recengine.engine import Engine
+from recengine.errors import BadRequest, RecEngineError
+from recengine.store import directory
+from recengine.store.backup import backup as make_backup
+from recengine.store.backup import restore as make_restore
+
+__all__ = ("backup", "config", "demo", "doctor", "models", "restore")
+
+
+def demo(args: Namespace) -> None:
+    """Make a shop and show what the engine learns from it."""
+    with show.progress(args.json) as progress:
+        report = demo_run.run(args.dir, progress=progress)
+
+    def human() -> None:
+        show.line(
+            f"{args.dir}: {report.users} users, {report.items} items, {report.events} events, seed {report.seed}\n"
+        )
+        ingested(report.ingest)
+        show.line("")
+        trained(report.train)
+        for reply, titles in zip(report.replies, report.titles, strict=True):
+            show.line("")
+            recommended([reply], [titles])
+        show.line(f"\nnext: recengine recommend {args.dir} {report.replies[0].user_id} --explain")
+
+    show.result(args.json, report, human)
+
+
+def models(args: Namespace) -> None:
+    """List, show or switch deployments."""
+    if args.action in ("show", "promote") and args.version is None:
+        raise BadRequest(f"models {args.action}: expected a version", hint="`recengine models list DIR` names them")
+    directory.check(args.dir)
+    store = ArtifactStore(args.dir / directory.ARTIFACTS)
+    if args.action == "list":
+        live = store.current()
+        manifests = [store.manifest(version) for version in store.list_versions()]
+        answer: Any = [
+            {"version": m.version, "live": m.version == live, "created": m.created, "metrics": m.about.metrics}
+            for m in manifests
+        ]
+        show.result(
+            args.json,
+            answer,
+            lambda: show.table(
+                ["", "version", "created", "metrics"],
+                [
+                    [
+                        "*" if row["live"] else "",
+                        row["version"],
+                        row["created"],
+                        "  ".join(f"{k} {v:.4f}" for k, v in row["metrics"].items()),
+                    ]
+                    for row in answer
+                ],
+            ),
+        )
+    elif args.action == "show":
+        store.open(args.version)
+        show.document(store.manifest(args.version))
+    else:
+        with Engine.open(args.dir) as engine:
+            if args.action == "promote":
+                engine.promote(args.version)
+                version = args.version
+            else:
+                version = engine.rollback()
+        show.result(args.json, {"live": version}, lambda: show.line(f"live: {version}"))
+
+
+def backup(args: Namespace) -> None:
+    """Copy a data directory."""
+    report = make_backup(args.dir, args.target)
+    show.result(args.json, report, lambda: show.line(f"{args.target}: a verified copy of {args.dir}"))
+
+
+def restore(args: Namespace) -> None:
+    """Make a data directory from a backup."""
+    report = make_restore(args.source, args.dir)
+    show.result(args.json, report, lambda: show.line(f"{args.dir}: restored from {args.source}"))
+
+
+def config(args: Namespace) -> None:
+    """Print the configuration."""
+    tree = load(args.dir / directory.CONFIG) if args.dir else Config()
+    show.result(args.json, tree, lambda: show.line(commented(tree).rstrip()))
+
+
+def doctor(args: Namespace) -> None:
+    """Check everything that can be checked without changing anything; exit 1 when something is wrong."""
+    checks: list[dict[str, Any]] = []
+
+    def check(name: str, run: Callable[[], str]) -> None:
+        try:
+            checks.append({"check": name, "ok": True, "detail": run()})
+        except RecEngineError as err:
+            checks.append({"check": name, "ok": False, "detail": str(err)})
+
+    check("python", lambda: f"{platform.python_version()} on {platform.machine()}")
+    for package in ("recengine", "duckdb", "numpy", "scipy", "pyarrow", "msgspec"):
+        check(package, lambda package=package: importlib.metadata.version(package))  # type: ignore[misc]
+    check("directory", lambda: directory.check(args.dir) or str(args.dir))
+    check("configuration", lambda: f"{len(load(args.dir / directory.CONFIG).model)} models")
+    check("disk", lambda: f"{shutil.disk_usage(args.dir if args.dir.exists() else '.').free / 1e9:.1f} GB free")
+    check("engine", lambda: _opened(args))
+    show.result(
+        args.json,
+        checks,
+        lambda: show.table(
+            ["", "check", "detail"], [["ok" if c["ok"] else "FAIL", c["check"], c["detail"]] for c in checks]
+        ),
+    )
+    if not all(c["ok"] for c in checks):
+        sys.exit(1)
+
+
+def _opened(args: Namespace) -> str:
+    with Engine.open(args.dir) as engine:
+        facts = engine.facts()
+    return ", ".join(f"{name} {value}" for name, value in facts.items())

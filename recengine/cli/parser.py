@@ -1,0 +1,145 @@
+"""What can be typed: every command, its arguments and its help. The README test reads this tree."""
+
+import argparse
+import importlib.metadata
+import os
+from pathlib import Path
+
+from recengine.cli import commands, evaluate, operate
+
+__all__ = ("build",)
+
+EPILOG = """environment:
+  RECENGINE_THREADS   cores that training may use, where the configuration says 0 (default: all)
+  NO_COLOR            plain output
+"""
+
+
+def build() -> argparse.ArgumentParser:
+    """Make the parser of the whole command."""
+    parser = argparse.ArgumentParser(
+        prog="recengine",
+        description="A recommendation engine in one process and one folder.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"recengine {importlib.metadata.version('recengine')}")
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    verb = _verb(verbs, "init", "make an empty data directory", commands.init)
+    _verb(verbs, "demo", "make a shop, learn from it, recommend", operate.demo, directory=False).add_argument(
+        "dir", nargs="?", type=Path, default=Path("shop"), help="where the shop goes (default: shop)"
+    )
+
+    verb = _verb(verbs, "ingest", "read events, items and users", commands.ingest)
+    for what in ("events", "items", "users"):
+        verb.add_argument(
+            f"--{what}", nargs="+", metavar="FILE", help=f"{what}: CSV, Parquet or JSONL, also .gz and .zst; globs"
+        )
+    verb.add_argument(
+        "--columns",
+        nargs="+",
+        default=[],
+        metavar="ROLE=COLUMN",
+        help="such as user=userId item=movieId value=rating order=ts",
+    )
+    verb.add_argument(
+        "--order-unit",
+        choices=("auto", "s", "ms", "us", "integer"),
+        default="auto",
+        help="what numbers in `order` count",
+    )
+    verb.add_argument("--strict", action="store_true", help="refuse everything at the first bad row")
+
+    verb = _verb(verbs, "train", "learn, validate, and deploy what passes", commands.train)
+    verb.add_argument("--force", action="store_true", help="deploy even what the gate refuses")
+
+    verb = _verb(verbs, "recommend", "recommend to users", commands.recommend)
+    verb.add_argument("users", nargs="*", metavar="USER", help="user ids; none = an anonymous user")
+    verb.add_argument("-n", type=int, default=10, help="items wanted (default: 10)")
+    verb.add_argument("--filter", metavar="EXPR", help="such as 'price < 50 and category in [\"shoes\"]'")
+    verb.add_argument("--include-seen", action="store_true", help="also what the user has seen")
+    for which in ("any", "all", "none"):
+        verb.add_argument(f"--categories-{which}", nargs="+", default=[], metavar="CATEGORY")
+    verb.add_argument("--allow", nargs="+", metavar="ITEM", help="only these")
+    verb.add_argument("--deny", nargs="+", default=[], metavar="ITEM", help="none of these")
+    verb.add_argument("--pins", nargs="+", default=[], metavar="ITEM", help="these first")
+    verb.add_argument("--caps", nargs="+", default=[], metavar="ATTRIBUTE=N", help="at most N with the same value")
+    verb.add_argument("--diversity", type=float, metavar="0..1", help="0 = relevance only, 1 = variety only")
+    verb.add_argument("--deadline-ms", type=float, metavar="MS", help="answer by then, with less if need be")
+    verb.add_argument("--explain", action="store_true", help="say why, in words")
+
+    verb = _verb(verbs, "similar", "items like an item, or users like a user", commands.similar)
+    verb.add_argument("id", help="an item id, or a user id with --user")
+    verb.add_argument("--user", action="store_true", help="ID is a user")
+    verb.add_argument("-n", type=int, default=10)
+
+    verb = _verb(verbs, "explain", "why an item would, or would not, be shown", commands.explain)
+    verb.add_argument("user")
+    verb.add_argument("item")
+
+    verb = _verb(verbs, "export", "recommendations for all or listed users, into a file", commands.export)
+    verb.add_argument("--out", type=Path, required=True, metavar="FILE", help=".parquet, .csv or .jsonl")
+    verb.add_argument("--users", type=Path, metavar="FILE", help="one user id a line (default: all users)")
+    verb.add_argument("-n", type=int, default=10)
+    verb.add_argument("--filter", metavar="EXPR")
+
+    _evaluate(verbs)
+
+    verb = _verb(verbs, "models", "deployments: list, show, promote, rollback", operate.models, directory=False)
+    verb.add_argument("action", choices=("list", "show", "promote", "rollback"))
+    verb.add_argument("dir", type=Path, help="the data directory")
+    verb.add_argument("version", nargs="?")
+
+    _verb(verbs, "backup", "copy a data directory, verified", operate.backup).add_argument("target", type=Path)
+    verb = _verb(verbs, "restore", "make a data directory from a backup", operate.restore, directory=False)
+    verb.add_argument("source", type=Path, help="a backup")
+    verb.add_argument("dir", type=Path, help="the new data directory")
+
+    verb = _verb(verbs, "config", "print every configuration key with its value", operate.config, directory=False)
+    verb.add_argument("dir", nargs="?", type=Path, help="a data directory (default: the defaults)")
+    _verb(verbs, "doctor", "check a data directory and this installation", operate.doctor)
+    return parser
+
+
+def _evaluate(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = _verb(
+        verbs, "evaluate", "train and judge on files: the scientist's door", evaluate.evaluate, directory=False
+    )
+    verb.add_argument("--train", nargs="+", metavar="FILE")
+    verb.add_argument("--test", nargs="+", metavar="FILE")
+    verb.add_argument("--log", nargs="+", metavar="FILE", help="one ordered log instead of --train and --test")
+    verb.add_argument("--protocol", choices=("leave-one-out",), default="leave-one-out", help="how --log is split")
+    verb.add_argument("--columns", nargs="+", default=[], metavar="ROLE=COLUMN")
+    verb.add_argument(
+        "--algorithm",
+        default="default",
+        help="als, item_knn, user_knn, popularity, or default: the engine as a user gets it",
+    )
+    verb.add_argument(
+        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings of the algorithm, such as factors=128"
+    )
+    verb.add_argument("--at", type=int, default=20)
+    verb.add_argument("--seed", type=int, default=0)
+    verb.add_argument("--threads", type=int, default=_threads(), help="0 = all cores")
+
+
+def _verb(
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    text: str,
+    run: object,
+    *,
+    directory: bool = True,
+) -> argparse.ArgumentParser:
+    verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    verb.set_defaults(run=run)
+    if directory:
+        verb.add_argument("dir", type=Path, help="the data directory")
+    verb.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    return verb
+
+
+def _threads() -> int:
+    text = os.environ.get("RECENGINE_THREADS", "0")
+    return int(text) if text.isdigit() else 0

@@ -1,0 +1,95 @@
+"""Export: many replies into one file, for e-mail systems and the like. Streamed, and whole or not at all.
+
+Rows are (user_id, rank, item_id, score, reason), best first within a user.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+import pyarrow as pa
+from pyarrow import csv, parquet
+
+from recengine.errors import BadRequest
+from recengine.types import Response
+
+__all__ = ("FORMATS", "export")
+
+FORMATS = (".parquet", ".csv", ".jsonl")
+_SCHEMA = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("rank", pa.int32()),
+        ("item_id", pa.string()),
+        ("score", pa.float32()),
+        ("reason", pa.string()),
+    ]
+)
+
+
+def export(batches: Iterable[list[Response]], target: Path) -> int:
+    """Write replies to `target`, whose ending names the format; returns the rows written.
+
+    The file appears under its name only when it is complete and on disk.
+
+    Raises
+    ------
+    BadRequest : the ending is none of .parquet, .csv, .jsonl.
+    """
+    if target.suffix not in FORMATS:
+        raise BadRequest(f"{target.name}: expected a name that ends in {', '.join(FORMATS)}, got {target.suffix!r}")
+    aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with aside.open("wb") as out:
+            rows = {".parquet": _parquet, ".csv": _csv, ".jsonl": _jsonl}[target.suffix](batches, out)
+            out.flush()
+            os.fsync(out.fileno())
+        aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
+    return rows
+
+
+def _table(replies: list[Response]) -> pa.RecordBatch:
+    lines = [(reply.user_id, rank, item) for reply in replies for rank, item in enumerate(reply.items, 1)]
+    return pa.record_batch(
+        [
+            pa.array([user for user, _, _ in lines], pa.string()),
+            pa.array([rank for _, rank, _ in lines], pa.int32()),
+            pa.array([item.item_id for _, _, item in lines], pa.string()),
+            pa.array([item.score for _, _, item in lines], pa.float32()),
+            pa.array([item.reason for _, _, item in lines], pa.string()),
+        ],
+        schema=_SCHEMA,
+    )
+
+
+def _parquet(batches: Iterable[list[Response]], out: BinaryIO) -> int:
+    rows = 0
+    with parquet.ParquetWriter(out, _SCHEMA) as writer:
+        for replies in batches:
+            table = _table(replies)
+            writer.write_batch(table)
+            rows += len(table)
+    return rows
+
+
+def _csv(batches: Iterable[list[Response]], out: BinaryIO) -> int:
+    rows = 0
+    with csv.CSVWriter(out, _SCHEMA) as writer:
+        for replies in batches:
+            table = _table(replies)
+            writer.write_batch(table)
+            rows += len(table)
+    return rows
+
+
+def _jsonl(batches: Iterable[list[Response]], out: BinaryIO) -> int:
+    rows = 0
+    for replies in batches:
+        table = _table(replies)
+        out.write(b"".join(msgspec.json.encode(row) + b"\n" for row in table.to_pylist()))
+        rows += len(table)
+    return rows
