@@ -18,6 +18,7 @@ from recengine.config.training import Training
 from recengine.errors import ConfigInvalid
 
 __all__ = (
+    "DEFAULT_EVENTS",
     "Als",
     "Candidates",
     "Config",

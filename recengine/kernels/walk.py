@@ -1,8 +1,8 @@
 """Door to the walk over precomputed orders (popular, trending, per category)."""
 
 import numpy as np
-from recengine._native import walk as _walk
 
+from recengine._native import walk as _walk
 from recengine.errors import ShapeError
 from recengine.types import I32, Mask
 

@@ -1,0 +1,117 @@
+"""Events -> interactions: the definition, its event-by-event fold, and what users touched."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recengine.config import DEFAULT_EVENTS, EventType
+from recengine.features.interaction import event_weights, extend, interactions, seen, type_bits
+from recengine.online.histories import Histories
+from recengine.types import EventColumns
+
+TYPES = ("view", "purchase", "dislike", "ignore", "unlisted")
+
+
+def columns(rows, types=TYPES):
+    """Rows of (user, item, type) or (user, item, type, value), in order of arrival; time = position."""
+    rows = [(*row, np.nan)[:4] for row in rows]
+    n = len(rows)
+    user, item, kind = (np.array([row[k] for row in rows], dtype) for k, dtype in enumerate((np.int32, np.int32, np.int16)))
+    order = np.argsort(user, kind="stable")
+    seq = np.arange(n, dtype=np.int64)
+    value = np.array([row[3] for row in rows], np.float32)
+    return EventColumns(seq[order], user[order], item[order], kind[order], value[order], seq[order] * 10, types)
+
+
+def slowly(rows, rules=DEFAULT_EVENTS):
+    """The definition, one event at a time: user -> list of (item, weight, time), oldest last event first."""
+    weight = {rule.type: rule.weight for rule in rules}
+    out = {}
+    for at, (user, item, kind) in enumerate(rows):
+        w = weight.get(TYPES[kind], 1.0)
+        if w == 0:
+            continue
+        entries = out.setdefault(user, {})
+        held = entries.pop(item, (0.0, 0))[0]
+        entries[item] = (w if w < 0 else max(held, 0) + w, at * 10)
+    return {user: [(item, w, t) for item, (w, t) in entries.items()] for user, entries in out.items()}
+
+
+events = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4), st.integers(0, len(TYPES) - 1)), max_size=40)
+
+
+@given(events)
+def test_interactions_are_the_definition(rows):
+    ev = columns(rows)
+    got = interactions(ev, event_weights(ev, DEFAULT_EVENTS), 5, 6)
+    expected = slowly(rows)
+    assert got.indptr.dtype == np.int64
+    assert len(got.indptr) == 6
+    for user in range(5):
+        lo, hi = got.indptr[user], got.indptr[user + 1]
+        mine = list(zip(got.items[lo:hi].tolist(), got.weights[lo:hi].tolist(), got.times[lo:hi].tolist(), strict=True))
+        assert mine == expected.get(user, [])
+
+
+@given(events, st.integers(0, 40))
+def test_folding_events_later_gives_what_one_load_gives(rows, cut):
+    together, apart = Histories(DEFAULT_EVENTS), Histories(DEFAULT_EVENTS)
+    together.apply(columns(rows), 5, 6)
+    whole = columns(rows)
+    for part in (whole.seq < cut, whole.seq >= cut):
+        piece = EventColumns(*(getattr(whole, f)[part] for f in whole.__struct_fields__[:-1]), whole.types)
+        apart.apply(piece, 5, 6)
+    for user in range(-1, 7):
+        for left, right in zip(together.entries(user), apart.entries(user), strict=True):
+            np.testing.assert_array_equal(left, right)
+        for bits in (1, 2, 4, 8, 16, 31):
+            np.testing.assert_array_equal(together.touched(user, bits), apart.touched(user, bits))
+        assert together.last_seq(user) == apart.last_seq(user)
+
+
+@given(events)
+def test_touched_items_carry_the_types_that_touched_them(rows):
+    indptr, items, bits = seen(columns(rows), 5, 6)
+    for user in range(5):
+        mine = dict(zip(items[indptr[user] : indptr[user + 1]].tolist(), bits[indptr[user] : indptr[user + 1]].tolist(), strict=True))
+        expected = {}
+        for u, item, kind in rows:
+            if u == user:
+                expected[item] = expected.get(item, 0) | 1 << kind
+        assert mine == expected
+
+
+def test_a_rating_counts_by_its_distance_from_neutral():
+    rules = (EventType(type="rating", weight=2.0, value_neutral=2.5, value_full=5.0),)
+    ev = columns([(0, 0, 0, 5.0), (0, 1, 0, 2.5), (0, 2, 0, 0.0), (0, 3, 0, np.nan), (0, 4, 0, 99.0)], types=("rating",))
+    assert event_weights(ev, rules).tolist() == [2.0, 0.0, -2.0, 2.0, 2.0]
+
+
+def test_an_unlisted_type_counts_one():
+    assert event_weights(columns([(0, 0, 4)]), DEFAULT_EVENTS).tolist() == [1.0]
+
+
+def test_a_late_event_adds_but_never_overturns_a_later_opinion():
+    entries = {}
+    extend(entries, 1, 2.0, 100)
+    extend(entries, 1, 3.0, 50)
+    assert entries == {1: (5.0, 100)}
+    extend(entries, 1, -1.0, 200)
+    extend(entries, 1, 4.0, 150)
+    assert entries == {1: (-1.0, 200)}
+
+
+def test_type_bits_share_the_last_bit_beyond_31_types():
+    names = tuple(f"t{k}" for k in range(40))
+    assert type_bits(names, frozenset({"t0", "t35", "t39"})) == 1 | 1 << 31
+
+
+def test_a_batch_of_histories_is_its_rows():
+    histories = Histories(DEFAULT_EVENTS)
+    histories.apply(columns([(0, 0, 0), (0, 1, 1), (2, 3, 1), (0, 2, 1)]), 3, 5)
+    batch = histories.gather([2, -1, 0], 2, 5)
+    assert batch.indptr.tolist() == [0, 1, 1, 3]
+    assert batch.items.tolist() == [3, 1, 2]
+    single = histories.gather([0], 2, 5)
+    assert single.items.tolist() == [1, 2]
+    assert histories.gather([1], 2, 5).indptr.tolist() == [0, 0]
