@@ -1,0 +1,1 @@
+"""The offline spine: `cycle.py` reads it aloud, then one file a stage."""

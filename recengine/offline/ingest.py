@@ -1,0 +1,127 @@
+"""The first stage of the offline spine: foreign data in, events and versions in the store out.
+
+Comes in: files, frames or rows of events, items and users. Goes out: an `IngestReport`. One call is one transaction:
+either all of it is stored, or nothing. Bad rows are set aside in a quarantine Parquet; what the store has already is
+not stored again. Items and users are read before events, so that rows are given in the order of the catalogue where
+there is one.
+"""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from recengine.config import EventType
+from recengine.errors import BadColumn, DataError
+from recengine.offline.ingest_events import ingest_events
+from recengine.offline.ingest_versions import ingest_versions
+from recengine.offline.ingest_write import OrderUnit, Progress, Quarantine, SourceReport, Write
+from recengine.offline.roles import check_roles
+from recengine.store.cursor import Cursor
+from recengine.store.database import Database
+from recengine.store.files import Foreign, origins
+from recengine.store.vocab import Draft, Vocabularies
+
+__all__ = ("IngestReport", "SourceReport", "ingest")
+
+
+class IngestReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What one ingest did."""
+
+    events: SourceReport | None = None
+    items: SourceReport | None = None
+    users: SourceReport | None = None
+    quarantine: tuple[str, ...] = ()
+    """The Parquet files with the bad rows."""
+    seconds: float = 0.0
+
+
+def ingest(
+    database: Database,
+    vocabularies: Vocabularies,
+    *,
+    events: object = None,
+    items: object = None,
+    users: object = None,
+    columns: Mapping[str, str] | None = None,
+    split: Mapping[str, str] | None = None,
+    order_unit: OrderUnit = "auto",
+    strict: bool = False,
+    quarantine: Path,
+    types: tuple[EventType, ...],
+    progress: Progress | None = None,
+) -> IngestReport:
+    """Store what is new in the given sources, in one transaction on the writer thread.
+
+    Parameters
+    ----------
+    events, items, users : a path, glob, folder, list of these; a pandas, polars or pyarrow frame; a dict of columns; a
+        list of dicts or of `types.Event`, `types.Item`, `types.User`. Files: CSV, Parquet, JSON lines, text also .gz
+        and .zst.
+    columns : {role: column}: user item type value order event_id session_id request_id valid_from available; what is
+        not given is found by name.
+    split : {attribute: separator}: texts that hold lists, such as {"genres": "|"}.
+    order_unit : of a numeric order column: s, ms, us, ns since 1970, or integers that only sort; auto decides by their
+        size.
+    strict : refuse everything when one row is bad.
+    quarantine : the folder for bad rows.
+    types : the configured event types; others are stored, count 1.0 and are reported.
+
+    Raises
+    ------
+    SourceUnreadable, BadColumn : a source cannot be read or mapped; nothing was written.
+    RowsRefused : `strict` met a bad row; nothing was written.
+
+    Cost: about 0.25 us an event read from Parquet on two cores.
+    """
+    start = time.perf_counter()
+    given = {"items": items, "users": users, "events": events}
+    given = {name: source for name, source in given.items() if source is not None}
+    if not given:
+        raise DataError("nothing to ingest", hint="give events, items or users")
+    if order_unit not in {"auto", "s", "ms", "us", "ns", "integer"}:
+        raise BadColumn(f"order unit {order_unit!r} is not known", hint="auto, s, ms, us, ns or integer")
+    columns = dict(columns or {})
+    check_roles(columns)
+    sources = {name: origins(source, where=name) for name, source in given.items()}
+    now = datetime.now(UTC)
+    aside = Quarantine(quarantine, now.strftime("%Y%m%dT%H%M%S%fZ"), strict=strict)
+    drafts = (
+        Draft(vocabularies.users, "user_ids"),
+        Draft(vocabularies.items, "item_ids"),
+        Draft(vocabularies.types, "event_types"),
+    )
+
+    def run(cursor: Cursor) -> dict[str, SourceReport]:
+        with Foreign(database.storage.threads, database.storage.memory_limit) as foreign:
+            write = Write(
+                cursor,
+                foreign,
+                *drafts,
+                columns=columns,
+                split=split or {},
+                alone=len(sources) == 1,
+                order_unit=order_unit,
+                at=int(now.timestamp() * 1e6),
+                quarantine=aside,
+                progress=progress,
+                configured=frozenset(t.type for t in types),
+            )
+            reports: dict[str, SourceReport] = {}
+            for name in ("items", "users"):
+                if name in sources:
+                    reports[name] = ingest_versions(write, name, sources[name])
+            if "events" in sources:
+                reports["events"] = ingest_events(write, sources["events"])
+            return reports
+
+    try:
+        reports = database.write(run)
+    except BaseException:
+        aside.discard()
+        raise
+    for draft in drafts:
+        draft.keep()
+    return IngestReport(**reports, quarantine=aside.keep(), seconds=time.perf_counter() - start)

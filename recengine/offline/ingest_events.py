@@ -1,0 +1,202 @@
+"""Read event files: map columns, set bad rows aside, give ids their rows, and hand the rest to the store.
+
+Part of the ingest stage (`ingest.py`). Batches of about a million rows; ids are encoded once a distinct id and batch,
+not once a row.
+"""
+
+import time
+from collections import Counter
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recengine.errors import BadColumn
+from recengine.offline.ingest_order import OrderPlan, plan_order
+from recengine.offline.ingest_write import SourceReport, Write, encode
+from recengine.offline.roles import find_roles
+from recengine.store import compose
+from recengine.store.events import EventSink, set_order_kind
+from recengine.store.files import Origin, Part
+from recengine.store.kinds import family
+from recengine.store.vocab import MAX_ID_BYTES
+
+__all__ = ("MAX_TYPES", "MAX_VALUE", "ingest_events")
+
+MAX_VALUE = 1e9
+MAX_TYPES = 1_000
+"""More distinct event types than this mean that another column was mapped."""
+
+_REASONS = (
+    "",
+    "order is missing, or no moment between 1970 and 2200",
+    "value is not a finite number up to 1e9",
+    "type is missing or not a name",
+    "user is missing or not an id",
+    "item is missing or not an id",
+    f"event_id, session_id or request_id is longer than {MAX_ID_BYTES} bytes",
+)
+_ORDER, _VALUE, _TYPE, _USER, _ITEM, _EXTRA = range(1, 7)
+_EXTRAS = ("event_id", "session_id", "request_id")
+_REFUSED = {"bool", "struct", "texts", "integers", "floats", "array", "other"}
+
+
+def ingest_events(write: Write, origins: list[Origin]) -> SourceReport:
+    """Take all files of the source `events`; called inside the transaction."""
+    start = time.perf_counter()
+    before = len(write.users.added), len(write.items.added), len(write.types.added)
+    total = _Totals()
+    for origin in origins:
+        _File(write, origin, total).run()
+    return SourceReport(
+        rows=total.rows,
+        stored=total.stored,
+        duplicates=total.taken - total.stored,
+        quarantined=dict(total.bad.most_common()),
+        new_users=len(write.users.added) - before[0],
+        new_items=len(write.items.added) - before[1],
+        new_types=len(write.types.added) - before[2],
+        unknown_types={name: n for name, n in sorted(total.types.items()) if name not in write.configured},
+        seconds=time.perf_counter() - start,
+    )
+
+
+class _Totals:
+    def __init__(self) -> None:
+        self.rows = self.taken = self.stored = 0
+        self.bad: Counter[str] = Counter()
+        self.types: Counter[str] = Counter()
+
+
+class _File:
+    """One file (or frame) of events."""
+
+    def __init__(self, write: Write, origin: Origin, total: _Totals) -> None:
+        self._write = write
+        self._total = total
+        self._where = f"events {origin.label}" if origin.label != "events" else "events"
+        self._part: Part = write.foreign.open(origin, text=lambda _: True)
+        columns = self._part.columns
+        self._roles = find_roles("events", list(columns), write.columns, where=self._where, alone=True)
+        for role, column in self._roles.items():
+            if family(columns[column]) in _REFUSED:
+                raise BadColumn(
+                    f"{self._where}: the column {column!r} for {role} is {columns[column]}", hint="map another column"
+                )
+        self._order: OrderPlan | None = None
+        if "order" in self._roles:
+            self._order = plan_order(
+                write.foreign, self._part, self._roles["order"], write.order_unit, where=self._where
+            )
+        set_order_kind(write.cursor, self._order.kind if self._order else "integer", where=self._where)
+        default = "rating" if "value" in self._roles else "interaction"
+        self._default = default
+
+    def run(self) -> None:
+        """Read, screen, map and store."""
+        write, total = self._write, self._total
+        window = self._order.window if self._order else None
+        sink = EventSink(write.cursor, window=window, ids="event_id" in self._roles, ordered=self._order is not None)
+        bad_rows: list[npt.NDArray[np.int64]] = []
+        bad_reasons: list[npt.NDArray[np.uint8]] = []
+        done = 0
+        for batch in write.foreign.stream(self._select()):
+            columns, reason = self._map(batch)
+            bad = np.flatnonzero(reason)
+            if len(bad):
+                bad_rows.append(bad + done + 1)
+                bad_reasons.append(reason[bad])
+            sink.add(columns)
+            done += batch.num_rows
+            write.tell("events", total.rows + done, 0)
+        rows = np.concatenate(bad_rows) if bad_rows else np.empty(0, dtype=np.int64)
+        reasons = [_REASONS[code] for code in np.concatenate(bad_reasons)] if bad_reasons else []
+        quarantined = write.quarantine.take(write.foreign, self._part, "events", rows, reasons)
+        for draft in (write.users, write.items, write.types):
+            draft.save(write.cursor)
+        total.stored += sink.finish(at=write.at)
+        total.taken += sink.taken
+        total.rows += sink.taken + quarantined.total()
+        total.bad += quarantined
+
+    def _select(self) -> dict[str, str]:
+        columns, roles = self._part.columns, self._roles
+        wanted = {role: compose.id_text(roles[role], family(columns[roles[role]])) for role in ("user", "item")}
+        if "type" in roles:
+            wanted["type"] = f"CAST({compose.quoted(roles['type'])} AS VARCHAR)"
+        if "value" in roles:
+            wanted["value"] = compose.text_number(roles["value"], family(columns[roles["value"]]))
+        if self._order is not None:
+            wanted["order"] = self._order.expression
+        return wanted | {role: compose.trimmed_text(roles[role]) for role in _EXTRAS if role in roles}
+
+    def _map(
+        self, batch: pa.RecordBatch
+    ) -> tuple[dict[str, npt.NDArray[np.generic] | pa.Array], npt.NDArray[np.uint8]]:
+        """Turn a batch into the columns of the good rows, and the reason of every row (0 = good)."""
+        reason = np.zeros(batch.num_rows, dtype=np.uint8)
+        out: dict[str, npt.NDArray[np.generic] | pa.Array] = {}
+        if self._order is not None:
+            out["time"], bad = self._order.read(batch["order"])
+            reason[bad] = _ORDER
+        out["value"] = np.full(batch.num_rows, np.nan, dtype=np.float32)
+        if "value" in self._roles:
+            out["value"], bad = _values(batch["value"])
+            reason[bad & (reason == 0)] = _VALUE
+        for role in _EXTRAS:
+            if role in self._roles:
+                out[role] = batch[role].cast(pa.string())
+                if (pc.max(pc.binary_length(out[role])).as_py() or 0) > MAX_ID_BYTES:
+                    reason[np.asarray(pc.binary_length(out[role]).fill_null(0)) > MAX_ID_BYTES] = _EXTRA
+        return self._rows(batch, out, reason)
+
+    def _rows(
+        self, batch: pa.RecordBatch, out: dict[str, npt.NDArray[np.generic] | pa.Array], reason: npt.NDArray[np.uint8]
+    ) -> tuple[dict[str, npt.NDArray[np.generic] | pa.Array], npt.NDArray[np.uint8]]:
+        """Give ids their rows. Ids are added only for rows that are kept, so a batch with bad rows is screened first."""
+        write = self._write
+        parts = [("user", write.users, _USER), ("item", write.items, _ITEM)]
+        parts += [("type", write.types, _TYPE)] if "type" in self._roles else []
+        encoded = {role: encode(batch[role]) for role, _, _ in parts}
+        for role, draft, code in parts:
+            positions, names = encoded[role]
+            fit = draft.fit(names)
+            if not fit.all():
+                reason[~fit[positions] & (reason == 0)] = code
+        good = None if not reason.any() else np.flatnonzero(reason == 0)
+        if good is not None:
+            out = {
+                name: column.take(pa.array(good)) if isinstance(column, pa.Array) else column[good]
+                for name, column in out.items()
+            }
+        n = batch.num_rows if good is None else len(good)
+        for role, draft, _ in parts:
+            positions, names = encoded[role]
+            out[role] = draft.encoded(positions if good is None else positions[good], names)
+        types = write.types
+        if "type" not in self._roles:
+            out["type"] = np.full(n, types.rows([self._default])[0] if n else 0, dtype=np.int32)
+        out["type"] = (
+            out["type"].astype(np.int16) if len(types) <= MAX_TYPES else _too_many(self._roles.get("type"), self._where)
+        )
+        counts = np.bincount(out["type"], minlength=len(types))
+        self._total.types.update({types.name(code): int(counts[code]) for code in np.flatnonzero(counts).tolist()})
+        return out, reason
+
+
+def _too_many(column: str | None, where: str) -> npt.NDArray[np.int16]:
+    raise BadColumn(
+        f"{where}: the column {column!r} has more than {MAX_TYPES:,} event types", hint="map another column to type"
+    )
+
+
+def _values(column: pa.Array) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    missing = np.asarray(column.is_null()) if column.null_count else None
+    raw = (column.fill_null(0.0) if column.null_count else column).to_numpy()
+    with np.errstate(invalid="ignore"):
+        bad = ~(np.abs(raw) <= MAX_VALUE)
+    values = np.where(bad, 0.0, raw).astype(np.float32) if bad.any() else raw.astype(np.float32)
+    if missing is not None:
+        values[missing] = np.nan
+    return values, bad

@@ -1,0 +1,94 @@
+"""What an order column means: moments in one unit or another, or integers that only sort.
+
+Part of the ingest stage (`ingest.py`). A column of numbers is taken for seconds, milliseconds, microseconds or
+nanoseconds since 1970 when at least nine in ten of its numbers lie between 1993 and 2103 in that unit; else for
+integers. Text is read as numbers where most of it is, else as dates (ISO 8601; UTC where no zone is given).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from recengine.errors import BadColumn
+from recengine.offline.ingest_write import OrderUnit, moments
+from recengine.store import compose
+from recengine.store.events import OrderKind
+from recengine.store.files import PART, Foreign, Part
+from recengine.store.kinds import family
+
+__all__ = ("OrderPlan", "plan_order")
+
+_EARLIEST, _LATEST = 7.3e8, 4.2e9
+_SCALES: dict[str, tuple[int, int]] = {"s": (1_000_000, 1), "ms": (1_000, 1), "us": (1, 1), "ns": (1, 1_000)}
+"""Unit -> (microseconds in it, units in a microsecond)."""
+_WHOLE = 2.0**53
+_NO_NUMBER, _NO_MOMENT = "NULL::DOUBLE", "NULL::BIGINT"
+
+
+@dataclass(frozen=True)
+class OrderPlan:
+    """How to read the order column: the SQL, what comes out, and the first and last moment where known."""
+
+    kind: OrderKind
+    expression: str
+    unit: OrderUnit
+    window: tuple[int, int] | None
+
+    def read(self, column: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """Turn a batch of the column into times (n,) and say which rows have none."""
+        if self.unit != "integer":
+            return moments(column, *_SCALES[self.unit])
+        missing = np.asarray(column.is_null()) if column.null_count else np.zeros(len(column), dtype=np.bool_)
+        raw: npt.NDArray[Any] = (column.fill_null(0) if column.null_count else column).to_numpy()
+        if raw.dtype.kind == "f":
+            with np.errstate(invalid="ignore"):
+                missing = missing | ~((np.abs(raw) < _WHOLE) & (raw == np.trunc(raw)))
+            raw = np.where(missing, 0, raw)
+        return raw.astype(np.int64), missing
+
+
+def plan_order(foreign: Foreign, part: Part, column: str, unit: OrderUnit, *, where: str) -> OrderPlan:
+    """Survey the order column and decide. Cost: one scan of the column.
+
+    Raises
+    ------
+    BadColumn : the column can be no order.
+    """
+    kind = family(part.columns[column])
+    if kind not in {"integer", "float", "text", "timestamp", "null"}:
+        raise BadColumn(
+            f"{where}: the column {column!r} is {part.columns[column]}", hint="an order is a timestamp or a number"
+        )
+    number = {"text": compose.parsed_number(column), "timestamp": _NO_NUMBER, "null": _NO_NUMBER}.get(
+        kind, compose.quoted(column)
+    )
+    moment = compose.text_time(column, kind) if kind in {"text", "timestamp"} else _NO_MOMENT
+    ranges = [(_EARLIEST * f, _LATEST * f) for f in (1.0, 1e3, 1e6, 1e9)]
+    rows, numbers, dates, low, high, first, last, *hits = foreign.cursor.row(
+        compose.order_survey(number, moment, ranges, PART)
+    )
+    if rows and not numbers and not dates:
+        raise BadColumn(
+            f"{where}: no row of the column {column!r} has a date or a number", hint="map another column to order"
+        )
+    if dates > numbers or not rows:
+        window = None if first is None else (first, last)
+        return OrderPlan("timestamp", moment, "us", window)
+    if unit == "auto":
+        unit = next(
+            (u for u, hit in zip(("s", "ms", "us", "ns"), hits, strict=True) if hit >= 0.9 * numbers), "integer"
+        )  # type: ignore[assignment]
+    expression = compose.whole_number(column) if kind == "integer" else f"CAST({number} AS DOUBLE)"
+    if unit == "integer":
+        return OrderPlan("integer", expression, unit, _window(low, high, 1.0))
+    scale, divide = _SCALES[unit]
+    return OrderPlan("timestamp", expression, unit, _window(low, high, scale / divide))
+
+
+def _window(low: float, high: float, factor: float) -> tuple[int, int] | None:
+    if not (np.isfinite(float(low)) and np.isfinite(float(high))):
+        return None
+    return int(np.floor(float(low) * factor)) - 1, int(np.ceil(float(high) * factor)) + 1

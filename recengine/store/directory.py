@@ -1,0 +1,69 @@
+"""A data directory: where the database, the models and the keys of one shop live. `create` makes one, `check` recognises one."""
+
+import os
+from pathlib import Path
+
+from recengine.config import Storage
+from recengine.errors import DirectoryInvalid
+from recengine.store.database import FILE, Database
+
+__all__ = ("ARTIFACTS", "CONFIG", "QUARANTINE", "check", "create", "keys")
+
+CONFIG = "recengine.toml"
+ARTIFACTS = "artifacts"
+QUARANTINE = "quarantine"
+KEYS = "keys"
+
+
+def create(path: Path) -> None:
+    """Make an empty data directory at `path`: the folder, its database, and `artifacts/`.
+
+    Raises
+    ------
+    DirectoryInvalid : something else is there already, or nothing can be written there.
+    """
+    if path.exists() and not path.is_dir():
+        raise DirectoryInvalid(f"{path}: is a file, a data directory was expected", hint="choose another path")
+    if (path / FILE).exists():
+        raise DirectoryInvalid(f"{path}: is a data directory already", hint="use it as it is, or choose another path")
+    strangers = sorted(p.name for p in path.iterdir() if p.name != CONFIG) if path.is_dir() else []
+    if strangers:
+        raise DirectoryInvalid(
+            f"{path}: is not empty (it has {', '.join(strangers[:3])})", hint="choose an empty folder"
+        )
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        (path / ARTIFACTS).mkdir()
+    except OSError as err:
+        raise DirectoryInvalid(
+            f"{path}: cannot be written: {err.strerror}", hint="check the path and its permissions"
+        ) from err
+    Database.open(path / FILE, Storage(), create=True).close()
+
+
+def check(path: Path) -> None:
+    """Refuse what is not a data directory that this process can use.
+
+    Raises
+    ------
+    DirectoryInvalid : `path` is missing, a file, foreign, or not writable.
+    """
+    if not path.is_dir():
+        what = "is a file" if path.exists() else "does not exist"
+        raise DirectoryInvalid(
+            f"{path}: {what}, a data directory was expected", hint=f"make one with `recengine init {path}`"
+        )
+    if not (path / FILE).is_file():
+        raise DirectoryInvalid(
+            f"{path}: has no {FILE}, so it is not a data directory", hint=f"make one with `recengine init {path}`"
+        )
+    if not os.access(path, os.W_OK | os.X_OK) or not os.access(path / FILE, os.W_OK):
+        raise DirectoryInvalid(f"{path}: is not writable", hint="check its owner and permissions")
+
+
+def keys(path: Path) -> Path:
+    """Make sure of the folder for secrets (mode 0700) and return it; files in it belong to mode 0600."""
+    folder = path / KEYS
+    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.chmod(0o700)
+    return folder

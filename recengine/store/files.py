@@ -1,0 +1,235 @@
+"""The door to foreign files and frames: a second, in-memory DuckDB reads them and hands on Arrow batches.
+
+Comes in: a path, a glob, a folder, a list of these, or a frame (`frames.py`). Goes out: the view `part` over one file
+at a time, its columns, and batches in the order of the rows. Why a second DuckDB: it may open files and the store's own
+database may not, so nothing in a foreign file reaches the store as SQL. Why one file at a time: row numbers in the
+quarantine count within a file, and every file may have its own types.
+"""
+
+import glob
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from recengine.errors import BadColumn, RecEngineError, SourceUnreadable
+from recengine.store import compose
+from recengine.store.cursor import Cursor
+from recengine.store.frames import arrow_table
+
+__all__ = ("PART", "Foreign", "Origin", "Part", "origins")
+
+PART = "part"
+"""The name of the relation that stands for the file being read."""
+
+_READERS = {
+    ".csv": "read_csv",
+    ".tsv": "read_csv",
+    ".txt": "read_csv",
+    ".parquet": "read_parquet",
+    ".pq": "read_parquet",
+    ".jsonl": "read_json",
+    ".ndjson": "read_json",
+    ".json": "read_json",
+}
+_PACKED = {".gz", ".zst"}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """One file or frame of a source: its name in messages, and how to read it."""
+
+    label: str
+    path: Path | None = None
+    reader: str = ""
+    table: pa.Table | None = None
+
+    @property
+    def untyped(self) -> bool:
+        """Types are guessed from text, so we may ask for text."""
+        return self.reader in {"read_csv", "read_json"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is read now: the origin and the DuckDB type of each of its columns."""
+
+    origin: Origin
+    columns: Mapping[str, str]
+
+
+def origins(source: object, *, where: str) -> list[Origin]:
+    """List the files or the frame that `source` names, files sorted by name.
+
+    Raises
+    ------
+    SourceUnreadable : nothing is there, or its format is unknown.
+    BadColumn : as `frames.arrow_table`.
+    """
+    if isinstance(source, str | Path):
+        return _files(str(source), where)
+    if isinstance(source, list | tuple) and source and all(isinstance(s, str | Path) for s in source):
+        return [origin for one in source for origin in _files(str(one), where)]
+    return [Origin(label=where, table=arrow_table(source, where=where))]
+
+
+def _files(pattern: str, where: str) -> list[Origin]:
+    path = Path(pattern)
+    if path.is_dir():
+        found = sorted(str(p) for p in path.iterdir() if _format(p) is not None)
+    elif path.is_file():
+        found = [pattern]
+    else:
+        found = sorted(p for p in glob.glob(pattern, recursive=True) if Path(p).is_file())  # noqa: PTH207
+    if not found:
+        raise SourceUnreadable(
+            f"{where}: {pattern}: no such file", hint="check the path; globs such as data/*.parquet work"
+        )
+    listed = []
+    for name in found:
+        reader = _format(Path(name))
+        if reader is None:
+            raise SourceUnreadable(
+                f"{where}: {name}: the format is not known by its ending",
+                hint="CSV (.csv .tsv .txt), Parquet (.parquet .pq), JSON lines (.jsonl .ndjson .json), each text also .gz or .zst",
+            )
+        listed.append(Origin(label=Path(name).name, path=Path(name), reader=reader))
+    return listed
+
+
+def _format(path: Path) -> str | None:
+    suffixes = [s.lower() for s in path.suffixes]
+    packed = bool(suffixes) and suffixes[-1] in _PACKED
+    kind = suffixes[-2:-1] if packed else suffixes[-1:]
+    reader = _READERS.get(kind[0]) if kind else None
+    return None if packed and reader == "read_parquet" else reader
+
+
+class Foreign:
+    """A DuckDB in memory that reads what is not ours. Belongs to one thread; use it as a context manager.
+
+    Parameters
+    ----------
+    threads : 0 = all cores.
+    """
+
+    def __init__(self, threads: int = 0, memory_limit: str = "4GB") -> None:
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": memory_limit,
+            "autoinstall_known_extensions": "false",
+            "TimeZone": "UTC",
+        }
+        if threads:
+            settings["threads"] = threads
+        self._raw = duckdb.connect(config=settings)
+        self._label = ""
+        self.cursor = Cursor(self._raw, errors=self._unreadable)
+        self._registered = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cursor.close()
+
+    def open(self, origin: Origin, *, text: Callable[[str], bool] | None = None) -> Part:
+        """Let the relation `part` stand for `origin`.
+
+        Parameters
+        ----------
+        text : says of a column of an untyped format (CSV, JSON lines) whether it is to be read as text, so that the id
+            007 stays 007.
+
+        Raises
+        ------
+        SourceUnreadable : the file is damaged.
+        BadColumn : a name stands there twice.
+        """
+        self._label = origin.label
+        if origin.table is not None:
+            self._register(origin.table)
+            return Part(origin, self._describe())
+        self._unregister()
+        options = self._options(origin)
+        self._view(origin, options)
+        columns = self._describe()
+        if origin.untyped and text is not None:
+            kinds = {name: "VARCHAR" if text(name) or kind == "JSON" else kind for name, kind in columns.items()}
+            key = "types" if origin.reader == "read_csv" else "columns"
+            self._view(origin, options | {key: compose.text_types(kinds)})
+            columns = self._describe()
+        return Part(origin, columns)
+
+    def stream(self, columns: Mapping[str, str], *, rows: int = 1 << 20) -> Iterator[pa.RecordBatch]:
+        """Stream expressions over `part`: {alias: SQL from `compose`}, in row order."""
+        return self.cursor.stream(compose.select(columns, PART), rows=rows)
+
+    def rejected(self) -> int:
+        """Count the lines of the CSV file read last that could not be split into columns."""
+        if not self._has_rejects():
+            return 0
+        return int(self.cursor.row(compose.count_of(compose.rejects()))[0])
+
+    def quarantine(self, part: Part, rows: npt.NDArray[np.int64], reasons: list[str], path: Path) -> None:
+        """Write the rows (counted from 1) of `part` with their reasons, and rejected lines, to a Parquet file."""
+        frame = pa.table({"_row": pa.array(rows, pa.int64()), "_reason": pa.array(reasons, pa.string())})
+        rejected = self.rejected() > 0
+        with self.cursor.registered("bad_rows", frame):
+            self.cursor.execute(compose.quarantine(part.origin.label, PART, str(path), rejected=rejected))
+
+    # ------------------------------------------------------------------------------------------------ inside
+
+    def _options(self, origin: Origin) -> dict[str, str]:
+        if origin.reader == "read_csv":
+            for table in ("reject_errors", "reject_scans"):
+                self.cursor.execute(compose.drop(table))
+            return {"header": "true", "store_rejects": "true", "sample_size": "-1"}
+        if origin.reader == "read_json":
+            one_array = origin.path is not None and _starts_with_bracket(origin.path)
+            lines = {} if one_array else {"format": "'newline_delimited'", "ignore_errors": "true"}
+            return {"sample_size": "-1", **lines}
+        return {}
+
+    def _view(self, origin: Origin, options: Mapping[str, str]) -> None:
+        self.cursor.execute(compose.source_view(origin.reader, str(origin.path), options))
+
+    def _describe(self) -> dict[str, str]:
+        return {str(name): str(kind) for name, kind, *_ in self.cursor.rows(compose.describe(PART))}
+
+    def _register(self, table: pa.Table) -> None:
+        self._unregister()
+        with self.cursor.guarded():
+            self._raw.register(PART, table)
+        self._registered = True
+
+    def _unregister(self) -> None:
+        if self._registered:
+            with self.cursor.guarded():
+                self._raw.unregister(PART)
+        self._registered = False
+
+    def _has_rejects(self) -> bool:
+        return bool(self.cursor.row(compose.has_table("reject_errors"))[0])
+
+    def _unreadable(self, err: BaseException) -> RecEngineError:
+        lines = [line for line in str(err).strip().splitlines() if line.strip()] or [type(err).__name__]
+        text = lines[0]
+        if "duplicate" in text.lower() and "column" in text.lower():
+            return BadColumn(f"{self._label}: {text}", hint="rename or drop one of them")
+        return SourceUnreadable(
+            f"{self._label}: cannot be read: {text}", hint="check that the file is whole and has this format"
+        )
+
+
+def _starts_with_bracket(path: Path) -> bool:
+    if path.suffix.lower() in _PACKED:
+        return False
+    with suppress(OSError), path.open("rb") as file:
+        return file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+    return False

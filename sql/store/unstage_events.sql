@@ -1,0 +1,4 @@
+-- what: drop the temporary events
+-- params: none
+-- rows: none
+DROP TABLE IF EXISTS staged_events

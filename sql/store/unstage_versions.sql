@@ -1,0 +1,4 @@
+-- what: drop the temporary versions
+-- params: none
+-- rows: none
+DROP TABLE IF EXISTS staged_versions
