@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
+from recengine.errors import EngineFault
 from recengine.store.cursor import Cursor
 from recengine.store.database import Database
 from recengine.store.queries import query
@@ -58,15 +59,15 @@ class Vocabulary:
 
     def id(self, row: int) -> str:
         """Name one row."""
-        if row < 0:
-            raise IndexError(f"row {row} of a vocabulary")
+        if not 0 <= row < len(self._ids):
+            raise EngineFault(f"row {row} of a vocabulary of {len(self._ids)}", hint="please report this")
         return self._ids[row]
 
     def ids(self, rows: I32) -> list[str]:
         """Name many rows, each in 0 .. len - 1."""
-        if len(rows) and int(rows.min()) < 0:
-            raise IndexError(f"row {int(rows.min())} of a vocabulary")
         names = self._ids
+        if len(rows) and (int(rows.min()) < 0 or int(rows.max()) >= len(names)):
+            raise EngineFault(f"rows {rows.min()} to {rows.max()} of a vocabulary of {len(names)}", hint="please report this")
         return [names[row] for row in rows.tolist()]
 
     def extend(self, names: Sequence[str]) -> None:
