@@ -58,8 +58,8 @@ def open_market(rng: np.random.Generator, users: Users, items: Items, days: int)
     prominence = np.where(np.isfinite(appeal), appeal, -1e9) + rng.gumbel(0, 0.6, appeal.shape)
     depth = min(30, appeal.shape[1])
     return Market(
-        before=1.35 * (users.vectors @ items.vectors.T) - np.float32(0.8) * distance,
-        after=1.35 * (users.later_vectors @ items.vectors.T) - 0.8 * distance,
+        before=1.6 * (users.vectors @ items.vectors.T) - np.float32(0.8) * distance,
+        after=1.6 * (users.later_vectors @ items.vectors.T) - 0.8 * distance,
         appeal=appeal,
         leaf_season=_leaf_season(rng, days),
         chain=_chain(rng),

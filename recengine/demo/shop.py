@@ -45,8 +45,8 @@ COLUMNS = {
 """The column mapping to ingest the events with."""
 _DAY_US = 86_400_000_000
 
-Progress = Callable[[str, int, int], None]
-"""Called with a stage (`world`, `events`, `tables`, `images`), what is done and what there is to do."""
+_WORLD, _EVENTS, _TABLES = 5, 60, 100
+"""Progress in units of one picture's time: how far the work is after the world, the events, the tables."""
 
 
 class ShopFiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +61,10 @@ class ShopFiles(msgspec.Struct, frozen=True, kw_only=True):
     n_events: int
     n_items: int
     n_users: int
+    warm_user: str
+    """A user with a long history: busier than 95 % of those who came."""
+    cold_user: str
+    """A user with the fewest events, as a rule none, of whom all demographics are known."""
     columns: dict[str, str]
 
 
@@ -72,7 +76,7 @@ def generate(
     items: int = 2_000,
     events: int = 200_000,
     images: bool = True,
-    progress: Progress | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> ShopFiles:
     """Write a seeded shop into `folder`, which is made where it is missing; files of the same names are replaced.
 
@@ -83,7 +87,7 @@ def generate(
     users, items : >= 1. Items are written with their category tree, which grows to 12 categories at 480 items.
     events : >= 0, exactly so many.
     images : draw a JPEG an item; needs Pillow, the extra `demo`.
-    progress : called with (stage, done, total).
+    progress : called with (done, total); a unit is about one picture's time.
 
     Raises
     ------
@@ -99,17 +103,21 @@ def generate(
             )
     if images:
         require_pillow()
-    tell = progress or _silent
+    total = _TABLES + (items if images else 0)
+
+    def tell(done: int) -> None:
+        if progress is not None:
+            progress(done, total)
+
     streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(5)]
 
-    tell("world", 0, 1)
+    tell(0)
     personas = draw_personas(streams[0])
     shoppers = draw_users(streams[1], users, personas, DAYS)
     goods = draw_items(streams[2], items, DAYS)
-    tell("world", 1, 1)
-    tell("events", 0, events)
+    tell(_WORLD)
     log = simulate(streams[3], events, shoppers, personas, goods, DAYS)
-    tell("events", events, events)
+    tell(_EVENTS)
 
     user_ids, item_ids = _ids("u", users), _ids("i", items)
     tables = {
@@ -117,6 +125,7 @@ def generate(
         "items": _item_table(goods, item_ids, streams[4], images=images),
         "users": _user_table(shoppers, user_ids, streams[4]),
     }
+    warm, cold = _examples(log, tables["users"])
     files = ShopFiles(
         folder=folder,
         events=folder / "events.parquet",
@@ -127,18 +136,19 @@ def generate(
         n_events=events,
         n_items=items,
         n_users=users,
+        warm_user=user_ids[warm].as_py(),
+        cold_user=user_ids[cold].as_py(),
         columns=dict(COLUMNS),
     )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for done, (name, table) in enumerate(tables.items()):
-            tell("tables", done, len(tables))
+        for name, table in tables.items():
             draft = folder / f".{name}.parquet.part"
             pq.write_table(table, draft, compression="zstd")
             draft.replace(folder / f"{name}.parquet")
-        tell("tables", len(tables), len(tables))
+        tell(_TABLES)
         if files.images is not None:
-            write_pictures(files.images, goods, item_ids.to_pylist(), seed=seed, progress=tell)
+            write_pictures(files.images, goods, item_ids.to_pylist(), seed=seed, tell=lambda done: tell(_TABLES + done))
     except OSError as err:
         raise DirectoryInvalid(
             f"{folder}: cannot write the demo shop: {err}", hint="choose a folder that you may write to"
@@ -162,8 +172,13 @@ def describe(files: ShopFiles) -> dict[str, Any]:
     }
 
 
-def _silent(_stage: str, _done: int, _total: int) -> None:
-    """Report nothing."""
+def _examples(log: Log, users: pa.Table) -> tuple[int, int]:
+    """Choose whom to show: the 95th percentile of the busy users, and the idlest of known demographics."""
+    counts = np.bincount(log.user, minlength=len(users))
+    busy = np.flatnonzero(counts) if len(log.user) else np.arange(len(users))
+    order = busy[np.argsort(counts[busy], kind="stable")]
+    missing = np.array([users[name].is_null().to_numpy() for name in users.column_names]).any(axis=0)
+    return int(order[(len(order) - 1) * 95 // 100]), int(np.lexsort((np.arange(len(users)), counts, missing))[0])
 
 
 def _ids(letter: str, n: int) -> pa.Array:

@@ -137,11 +137,11 @@ def draw_users(rng: np.random.Generator, n: int, personas: Personas, days: int) 
     later = np.where(drifts[:, None], 0.25 * mixture + 0.75 * _dirichlet(rng, tilt), mixture)
 
     noise = rng.normal(0, 0.3, (n, personas.vectors.shape[1]))
-    activity = rng.gamma(1.0, 1.0, n) + 0.12
+    activity = rng.gamma(1.1, 1.0, n) + 0.45
     activity[rng.random(n) < 0.03] = 0.0
     if not activity.any():
         activity[0] = 1.0
-    before = rng.random(n) < 0.72
+    before = rng.random(n) < 0.82
     joined = np.where(before, -rng.exponential(260, n), rng.random(n) * days)
     return Users(
         mixture=mixture,

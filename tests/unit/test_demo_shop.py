@@ -136,11 +136,22 @@ def test_a_shop_can_be_described(shop):
     assert {"taste", "demographics", "sequence", "drift"} <= set(told["truth"])
 
 
-def test_progress_ends_every_stage_at_its_total(tmp_path):
+def test_progress_rises_and_ends_at_its_total(tmp_path):
     calls = []
-    small(tmp_path, items=6, images=True, progress=lambda *call: calls.append(call))
-    last = {stage: (done, total) for stage, done, total in calls}
-    assert last == {"world": (1, 1), "events": (500, 500), "tables": (3, 3), "images": (6, 6)}
+    small(tmp_path, items=6, images=True, progress=lambda done, total: calls.append((done, total)))
+    done = [call[0] for call in calls]
+    assert done == sorted(set(done))
+    assert {call[1] for call in calls} == {done[-1]}
+
+
+def test_the_warm_user_is_busy_and_the_cold_one_is_idle_and_known(shop):
+    users = pq.read_table(shop.users)
+    counts = dict.fromkeys(users["user_id"].to_pylist(), 0)
+    for user in pq.read_table(shop.events)["user_id"].to_pylist():
+        counts[user] += 1
+    assert counts[shop.cold_user] == 0
+    assert sum(count > counts[shop.warm_user] for count in counts.values()) <= 0.05 * len(counts)
+    assert None not in users.filter(pc.equal(users["user_id"], shop.cold_user)).to_pylist()[0].values()
 
 
 @pytest.mark.parametrize("name", ["users", "items", "events", "seed"])
