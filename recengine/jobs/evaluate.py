@@ -1,0 +1,173 @@
+"""The scientist's door: published protocols over files, without a data directory.
+
+In: a training and a test file, or one ordered log. Out: metrics over the whole catalogue, never sampled, and the cost.
+
+- Split: learn from T; for every user of S rank all items of T and S that are not in the user's T.
+- Leave-one-out: of each user's ordered log the last item is the test; all before it is learned from and left out of the
+  ranking. Users with one item are learned from and not judged.
+
+recall = hits / |test items|; ndcg's ideal runs over min(k, |test items|). `default` is the engine as a user gets it:
+all models, calibrated and weighed on a held-out part of the training side alone (leave-one-out: the item before the
+last), then fitted on the whole training side.
+"""
+
+import resource
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from recengine.algorithms.registry import create
+from recengine.config import Config
+from recengine.errors import ConfigInvalid
+from recengine.jobs.protocols import Task, leave_one_out, split, validation_part
+from recengine.jobs.settings import engine_settings, model_settings
+from recengine.metrics.beyond import coverage, novelty
+from recengine.metrics.ranking import evaluate, mean
+from recengine.offline.build import Part
+from recengine.offline.choose import choose, with_choice
+from recengine.offline.rank import blended, cores, of_model
+from recengine.offline.train import Progress, fit
+from recengine.types import I32
+
+__all__ = ("DEFAULT", "PROTOCOLS", "evaluate_log", "evaluate_split")
+
+DEFAULT = "default"
+"""The algorithm name that means the whole engine."""
+PROTOCOLS = ("leave-one-out",)
+"""Of `evaluate_log`."""
+
+
+def evaluate_split(
+    train: object,
+    test: object,
+    columns: Mapping[str, str],
+    algorithm: str,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    at: int = 20,
+    seed: int = 0,
+    threads: int = 0,
+    config: Config | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Learn from `train`, judge by `test`.
+
+    Parameters
+    ----------
+    train, test : paths, globs or frames.
+    columns : role -> column: `user`, `item`, and maybe `order`, `value`, `type`.
+    algorithm : a kind of `[[model]]`, or `default`.
+    settings : such as `{"factors": 128}`, for `default` such as `{"als.factors": 128}`; values may be text.
+    at : the cut-off k.
+    threads : 0 = all cores.
+    config : event types, and for `default` the models.
+
+    Returns
+    -------
+    `algorithm`, `params`, `users`, `metrics` such as `{"recall@20": ...}`, `fit_seconds`, `recommend_seconds` and
+    `peak_rss_mb`; for `default` also `weights`, the blend that was chosen.
+
+    Raises
+    ------
+    ConfigInvalid : there is no such algorithm or setting.
+    SourceUnreadable, BadColumn, EmptyData : a side cannot be used.
+    """
+    config = _config(config, at, seed, threads)
+    task = split(train, test, columns, config.event)
+    return _evaluate(task, algorithm, settings or {}, config, last_only=False, progress=progress)
+
+
+def evaluate_log(
+    log: object,
+    columns: Mapping[str, str],
+    algorithm: str,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    protocol: str = "leave-one-out",
+    at: int = 20,
+    seed: int = 0,
+    threads: int = 0,
+    config: Config | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Learn from and judge by one ordered log; parameters, result and errors as in `evaluate_split`."""
+    if protocol not in PROTOCOLS:
+        raise ConfigInvalid(f"no protocol {protocol!r}", hint=f"known: {', '.join(PROTOCOLS)}")
+    config = _config(config, at, seed, threads)
+    task = leave_one_out(log, columns, config.event)
+    return _evaluate(task, algorithm, settings or {}, config, last_only=True, progress=progress)
+
+
+def _config(config: Config | None, at: int, seed: int, threads: int) -> Config:
+    config = config or Config()
+    training = msgspec.structs.replace(config.training, at=at, seed=seed, threads=threads)
+    return msgspec.structs.replace(config, training=training)
+
+
+def _evaluate(
+    task: Task,
+    algorithm: str,
+    settings: Mapping[str, Any],
+    config: Config,
+    *,
+    last_only: bool,
+    progress: Progress | None,
+) -> dict[str, Any]:
+    judged = task.part()
+    start = time.perf_counter()
+    answer: dict[str, Any] = {"algorithm": algorithm}
+    if algorithm == DEFAULT:
+        config = engine_settings(config, settings)
+        answer["params"] = msgspec.to_builtins(config)
+        rank = _engine(task, judged, config, answer, last_only=last_only, progress=progress)
+    else:
+        model = model_settings(algorithm, settings)
+        answer["params"] = msgspec.to_builtins(model)
+        rank = _single(model, judged, config, progress)
+    fitted = time.perf_counter()
+    lists = rank(judged.targets.users)
+    done = time.perf_counter()
+    answer |= {
+        "users": len(judged.targets.users),
+        "metrics": _metrics(lists, judged, config.training.at),
+        "fit_seconds": fitted - start,
+        "recommend_seconds": done - fitted,
+        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+    return answer
+
+
+def _single(model: Any, judged: Part, config: Config, progress: Progress | None) -> Callable[[I32], I32]:
+    threads = cores(config.training.threads)
+
+    def report(done: int, total: int) -> None:
+        if progress is not None:
+            progress(model.name, done, total)
+
+    scorer = create(model).fit(judged.data, seed=config.training.seed, threads=threads, progress=report)
+    return lambda users: of_model(scorer, judged, users, config.training.at, config, threads=threads)
+
+
+def _engine(
+    task: Task, judged: Part, config: Config, answer: dict[str, Any], *, last_only: bool, progress: Progress | None
+) -> Callable[[I32], I32]:
+    training = config.training
+    threads = cores(training.threads)
+    choosing = validation_part(task, last_only=last_only, share=training.validation_share, seed=training.seed)
+    early, _ = fit(choosing.data, config, progress=progress)
+    choice = choose(early, choosing, config, threads=threads)
+    del early
+    deployment = with_choice(fit(judged.data, config, progress=progress)[0], choice)
+    answer["weights"] = {member.name: member.weight for member in deployment.members}
+    return lambda users: blended(deployment, judged, users, training.at, config, threads=threads)
+
+
+def _metrics(lists: I32, judged: Part, at: int) -> dict[str, float]:
+    old = judged.data.interactions
+    counts = np.bincount(old.items[old.weights > 0], minlength=old.n_items)
+    values = mean(evaluate(lists, judged.targets.indptr, judged.targets.items, at))
+    values |= mean({"novelty": novelty(lists, counts)}) | {"coverage": coverage(lists, judged.data.items.available)}
+    return {f"{name}@{at}": value for name, value in values.items()}

@@ -1,0 +1,272 @@
+"""Second stage of the offline spine: events -> what is learned from, and what is held back to judge it.
+
+In: the store as of a moment. Out: `Built`: three `TrainingData` (for choices, for the report, for serving), made by the
+same `features/` as serving uses, and the held-out items of each user for the first two.
+
+Why only new items are targets: the engine recommends what a user has not met yet, so an item that the user had met
+before the cut is neither a hit nor a miss. Nothing later than a cut is read before it: each part is aggregated anew.
+"""
+
+import msgspec
+import numpy as np
+
+from recengine.config import Config, EventType
+from recengine.errors import EmptyData
+from recengine.features.interaction import event_weights, interactions, seen, type_bits
+from recengine.store.catalog import read_items, read_users
+from recengine.store.database import Database
+from recengine.store.events import read_events
+from recengine.types import F32, I32, I64, Bools, Catalogue, EventColumns, Interactions, Mask, Query, TrainingData
+
+__all__ = (
+    "ENOUGH_USERS",
+    "BuildReport",
+    "Built",
+    "Part",
+    "Rows",
+    "eligible",
+    "part",
+    "query",
+    "rows_of",
+    "run",
+    "split",
+    "take",
+)
+
+
+ENOUGH_USERS = 50
+"""Fewer users cannot judge the live deployment: with 50 the interval of a mean is +- 0.28 standard deviations."""
+NEVER = int(np.iinfo(np.int64).max)
+
+
+class Rows(msgspec.Struct, frozen=True):
+    """Items of some users: row r is `items[indptr[r]:indptr[r + 1]]` of user `users[r]`; both ascending."""
+
+    users: I32
+    indptr: I64
+    items: I32
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One side to learn from and the other to judge by.
+
+    `seen`: what each user had met by the cut in a way that hides an item: indptr int64 (n_users + 1,), items int32.
+    `targets`: what users engaged with after the cut and had not met before; only users with such an item.
+    `first_seq`: the lowest number of the held-out events; who has learned from it or a later one cannot be judged here.
+    """
+
+    data: TrainingData
+    seen: tuple[I64, I32]
+    targets: Rows
+    first_seq: int
+
+
+class BuildReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What was read and how it was cut."""
+
+    events: int
+    users: int
+    items: int
+    first: int
+    last: int
+    engaged: int
+    """(user, item) pairs with positive weight."""
+    disliked: int
+    """(user, item) pairs with negative weight."""
+    split: str
+    validation_users: int
+    validation_targets: int
+    test_users: int
+    test_targets: int
+    unlisted_types: tuple[str, ...] = ()
+    """Event types that the configuration does not list: they count 1.0."""
+
+
+class Built(msgspec.Struct, frozen=True):
+    """All that training and validation need."""
+
+    validation: Part
+    """Learn from the oldest events, choose by the next ones."""
+    test: Part
+    """Learn from all but the latest events, report on those."""
+    everything: TrainingData
+    last_seq: int
+    report: BuildReport
+
+
+def run(database: Database, config: Config, *, as_of: int | None = None, after: int | None = None) -> Built:
+    """Read the store (as it was at `as_of`; None = now) and cut it; `after` as in `split`.
+
+    Raises
+    ------
+    EmptyData : there are too few events to learn from and to judge by.
+    """
+    events = read_events(database, as_of=as_of)
+    return split(events, config, read_users(database, as_of=as_of), read_items(database, as_of=as_of), after=after)
+
+
+def split(
+    events: EventColumns, config: Config, users: Catalogue, items: Catalogue, *, after: int | None = None
+) -> Built:
+    """Cut events twice: the latest share for the report, and of the rest the latest share for choices.
+
+    With `training.split = "time"` both cuts are one moment for all users. With `leave_last` a user's newest item is the
+    target of the report and the one before it that of choices; what is learned from ends right before.
+
+    `after` is the time of the last event that the live deployment has learned from. Only what came later can judge it,
+    so a time split holds out no more than that where it concerns `ENOUGH_USERS`; else `after` is passed over.
+
+    Raises
+    ------
+    EmptyData : as in `run`.
+    """
+    if len(events.seq) == 0:
+        raise EmptyData("the store holds no events", hint="ingest events first")
+    weights = event_weights(events, config.event)
+    everyone = np.ones(len(events.seq), np.bool_)
+    cut = _cut_by_time if config.training.split == "time" else _cut_by_last
+    before_test = cut(events, weights, items.n, everyone, config.training.test_share)
+    test = part(events, weights, config.event, users, items, before_test, everyone & ~before_test)
+    if config.training.split == "time" and after is not None and (before_test < (known := events.time <= after)).any():
+        fresh = part(events, weights, config.event, users, items, known, ~known)
+        if len(fresh.targets.users) >= ENOUGH_USERS:
+            before_test, test = known, fresh
+    before_validation = cut(events, weights, items.n, before_test, config.training.validation_share)
+    held_out = before_test & ~before_validation
+    validation = part(events, weights, config.event, users, items, before_validation, held_out)
+    everything = _data(events, weights, users, items, everyone)
+    for name, side in (("validation", validation), ("test", test)):
+        if len(side.targets.items) == 0 or len(side.data.interactions.items) == 0:
+            raise EmptyData(
+                f"the {name} part has {len(side.targets.items)} new items of users to judge by, "
+                f"and {len(side.data.interactions.items)} interactions before them to learn from",
+                hint='ingest more events, or set training.split = "leave_last"',
+            )
+    listed = {t.type for t in config.event}
+    return Built(
+        validation,
+        test,
+        everything,
+        int(events.seq.max()),
+        BuildReport(
+            events=len(events.seq),
+            users=users.n,
+            items=items.n,
+            first=int(events.time.min()),
+            last=int(events.time.max()),
+            engaged=int((everything.interactions.weights > 0).sum()),
+            disliked=int((everything.interactions.weights < 0).sum()),
+            split=config.training.split,
+            validation_users=len(validation.targets.users),
+            validation_targets=len(validation.targets.items),
+            test_users=len(test.targets.users),
+            test_targets=len(test.targets.items),
+            unlisted_types=tuple(sorted(set(events.types) - listed)),
+        ),
+    )
+
+
+def rows_of(user: I32, item: I32, n_items: int) -> Rows:
+    """Gather (user, item) pairs, in any order and with repeats, into rows."""
+    pairs = np.unique(user.astype(np.int64) * n_items + item)
+    users, counts = np.unique(pairs // n_items, return_counts=True)
+    indptr = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+    return Rows(users.astype(np.int32), indptr, (pairs % n_items).astype(np.int32))
+
+
+def take(indptr: I64, rows: I32, limit: int | None = None) -> tuple[I64, I64]:
+    """Say where the entries of `rows` lie, the last `limit` of each: (indptr of the new rows, flat positions)."""
+    stop = indptr[rows + 1]
+    start = indptr[rows] if limit is None else np.maximum(indptr[rows], stop - limit)
+    lengths = stop - start
+    out = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+    return out, np.arange(out[-1], dtype=np.int64) - np.repeat(out[:-1] - start, lengths)
+
+
+def query(data: TrainingData, users: I32, *, limit: int, changed: Mask | None = None) -> Query:
+    """Ask for `users` (int32 (B,)) with the histories that `data` knows, at the end of `data`."""
+    old = data.interactions
+    indptr, at = take(old.indptr, users, limit)
+    history = Interactions(len(users), old.n_items, indptr, old.items[at], old.weights[at], old.times[at])
+    return Query(users, history, np.zeros(len(users), np.uint8) if changed is None else changed, data.as_of)
+
+
+def eligible(side: Part, users: I32) -> Mask:
+    """Mark what may be recommended to `users`: (B, n_items), 1 = available and not yet met."""
+    mask = np.repeat(side.data.items.available[None, :], len(users), axis=0)
+    indptr, at = take(side.seen[0], users)
+    mask[np.repeat(np.arange(len(users)), np.diff(indptr)), side.seen[1][at]] = 0
+    return mask
+
+
+def _cut_by_time(events: EventColumns, _weights: F32, _n_items: int, among: Bools, share: float) -> Bools:
+    """Mark what lies before the moment after which `share` of the events lie.
+
+    Events of one moment stay together, on the later side.
+    """
+    times = np.sort(events.time[among])
+    if len(times) == 0:
+        return among
+    moment = times[min(len(times) - 1, int(np.ceil(len(times) * (1 - share))))]
+    before: Bools = among & (events.time < moment)
+    return before
+
+
+def _cut_by_last(events: EventColumns, weights: F32, n_items: int, among: Bools, _share: float) -> Bools:
+    """Mark what lies before each user's first event with the item that the user took up last.
+
+    Users with fewer than two such items are not cut.
+    """
+    rows = np.flatnonzero(among & (weights > 0))
+    pair = events.user[rows].astype(np.int64) * n_items + events.item[rows]
+    _, first = np.unique(pair, return_index=True)  # rows are in (user, time) order: the first event of each pair
+    taken_up = np.sort(rows[first])
+    user = events.user[taken_up]
+    last = np.flatnonzero(np.append(user[1:] != user[:-1], True)) if len(user) else np.empty(0, np.int64)
+    several = last[np.diff(np.concatenate(([-1], last))) > 1]
+    cut_at = np.full(int(events.user.max()) + 1, len(among), np.int64)
+    cut_at[user[several]] = taken_up[several]
+    return among & (np.arange(len(among)) < cut_at[events.user])
+
+
+def part(
+    events: EventColumns,
+    weights: F32,
+    types: tuple[EventType, ...],
+    users: Catalogue,
+    items: Catalogue,
+    before: Bools,
+    after: Bools,
+) -> Part:
+    """Learn from the events in `before`, judge by those in `after`."""
+    shown_again = {t.type for t in types if not (t.seen or t.hides)}
+    hiding = np.uint32(type_bits(events.types, frozenset(events.types) - shown_again))
+    indptr, met, bits = seen(_where(events, before), users.n, items.n)
+    hidden = (bits & hiding) != 0
+    pairs = (np.repeat(np.arange(users.n, dtype=np.int64), np.diff(indptr)) * items.n + met)[hidden]
+    indptr = np.concatenate(([0], np.cumsum(hidden)))[indptr].astype(np.int64)
+
+    later = interactions(_where(events, after), weights[after], users.n, items.n)
+    user = np.repeat(np.arange(users.n, dtype=np.int64), np.diff(later.indptr))
+    pair = user * items.n + later.items
+    new = (later.weights > 0) & ~np.isin(pair, pairs, assume_unique=True)
+    targets = rows_of(user[new].astype(np.int32), later.items[new], items.n)
+    first_seq = int(events.seq[after].min()) if after.any() else NEVER
+    return Part(_data(events, weights, users, items, before), (indptr, met[hidden]), targets, first_seq)
+
+
+def _data(events: EventColumns, weights: F32, users: Catalogue, items: Catalogue, keep: Bools) -> TrainingData:
+    as_of = int(events.time[keep].max()) if keep.any() else 0
+    return TrainingData(interactions(_where(events, keep), weights[keep], users.n, items.n), items, users, as_of)
+
+
+def _where(events: EventColumns, keep: Bools) -> EventColumns:
+    return EventColumns(
+        events.seq[keep],
+        events.user[keep],
+        events.item[keep],
+        events.type[keep],
+        events.value[keep],
+        events.time[keep],
+        events.types,
+    )

@@ -1,0 +1,153 @@
+"""What training decides on the validation part: the calibration of every model, and how much each counts in the blend.
+
+In: a deployment fitted on what came before the validation part. Out: `Choice`, a slope, an intercept and a weight a
+model; they hold for the models that are fitted anew on more data afterwards, because the scores keep their scale.
+
+Why a search and not a regression: the goal is the order of the top, which a pointwise loss hardly sees. It climbs NDCG
+over the simplex of weights, on the real candidate pools, from the configured weights, from each model alone and from
+equal shares; so on the validation part the blend is never worse than any of those.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from recengine.algorithms.calibration import Platt, fit_platt, sample
+from recengine.config import Config
+from recengine.metrics.ranking import evaluate
+from recengine.offline.build import Part, Rows, eligible, query, take
+from recengine.offline.rank import batches, padded, scored
+from recengine.retrieval.deployment import Deployment, Member
+from recengine.retrieval.matrix import blend
+from recengine.retrieval.sources import Orders
+from recengine.types import F32, F64, I32, I64, ScoreTable
+
+__all__ = ("Choice", "calibrate", "choose", "drawn", "targets_of", "weigh", "with_choice")
+
+CALIBRATION_USERS = 5_000
+"""Two numbers a model are learned; more users do not change them."""
+TUNING_ROWS = 2_000_000
+"""Candidates (users x pool) that the search looks at; one trial costs about 50 ms for so many."""
+STEPS = (0.2, 0.1, 0.05)
+"""Shares that the search moves from one model to another."""
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """One calibration and one weight a model, in the order of the configuration."""
+
+    calibrations: tuple[Platt, ...]
+    weights: tuple[float, ...]
+    ndcg: float
+    """Of the blend, on the validation part; NaN where the weights were not tuned."""
+    users: int
+    trials: int
+
+
+def choose(deployment: Deployment, part: Part, config: Config, *, threads: int = 1) -> Choice:
+    """Calibrate and weigh the models of `deployment`, which has learned from `part.data`."""
+    calibrations = calibrate(deployment, part, config, threads=threads)
+    configured = Choice(calibrations, tuple(m.weight for m in deployment.members), float("nan"), 0, 0)
+    if not config.training.tune_blend or len(deployment.members) == 1:
+        return configured
+    return weigh(with_choice(deployment, configured), part, calibrations, config, threads=threads)
+
+
+def with_choice(fitted: Deployment, choice: Choice) -> Deployment:
+    """Give the models of `fitted` the calibrations and weights of `choice`."""
+    members = tuple(
+        Member(m.scorer, c.slope, c.intercept, w)
+        for m, c, w in zip(fitted.members, choice.calibrations, choice.weights, strict=True)
+    )
+    return msgspec.structs.replace(
+        fitted,
+        members=members,
+        slopes=np.array([m.slope for m in members], np.float32),
+        intercepts=np.array([m.intercept for m in members], np.float32),
+        weights=np.array([m.weight for m in members], np.float32),
+    )
+
+
+def calibrate(deployment: Deployment, part: Part, config: Config, *, threads: int = 1) -> tuple[Platt, ...]:
+    """Fit P(engaged | score) of every model: held-out items against as many eligible ones drawn uniformly."""
+    users = drawn(part.targets.users, CALIBRATION_USERS, config.training.seed)
+    columns: list[list[F32]] = [[] for _ in deployment.members]
+    labels = []
+    for some in batches(users):
+        asked = query(part.data, some, limit=config.serving.history_limit)
+        wanted = targets_of(part.targets, some)
+        indptr, items, engaged = sample(asked, wanted, eligible(part, some), seed=config.training.seed)
+        labels.append(engaged)
+        for member, values in zip(deployment.members, columns, strict=True):
+            values.append(member.scorer.score(asked, indptr, items, threads=threads))
+    engaged = np.concatenate(labels)
+    return tuple(fit_platt(np.concatenate(values), engaged) for values in columns)
+
+
+def weigh(
+    deployment: Deployment, part: Part, calibrations: tuple[Platt, ...], config: Config, *, threads: int = 1
+) -> Choice:
+    """Choose blend weights (they sum to 1) by climbing NDCG at `training.at`. Deterministic."""
+    at = config.training.at
+    users = drawn(part.targets.users, max(1, TUNING_ROWS // config.candidates.limit), config.training.seed)
+    orders = Orders(deployment.popularity, deployment.n_items)
+    held_out = [targets_of(part.targets, some) for some in batches(users)]
+    tables = [scored(deployment, orders, part, some, config, threads=threads) for some in batches(users)]
+
+    seen: dict[tuple[float, ...], float] = {}
+
+    def judge(weights: tuple[float, ...]) -> float:
+        if weights not in seen:
+            candidate = msgspec.structs.replace(deployment, weights=np.array(weights, np.float32))
+            seen[weights] = float(np.concatenate(_ndcg(candidate, tables, held_out, at, threads)).mean())
+        return seen[weights]
+
+    configured = _shares([m.weight for m in deployment.members])
+    count = len(configured)
+    starts = [configured, *(tuple(float(i == j) for j in range(count)) for i in range(count)), (1 / count,) * count]
+    best = max(starts, key=judge)  # the first of equals: the configured weights
+    for step in STEPS:
+        while (trial := max(_moves(best, step), key=judge, default=best)) and judge(trial) > judge(best):
+            best = trial
+    return Choice(calibrations, best, judge(best), len(users), len(seen))
+
+
+def targets_of(targets: Rows, users: I32) -> tuple[I64, I32]:
+    """Take the held-out items of `users`, all of whom are in `targets`: (indptr, items)."""
+    indptr, at = take(targets.indptr, np.searchsorted(targets.users, users).astype(np.int32))
+    return indptr, targets.items[at]
+
+
+def _ndcg(
+    deployment: Deployment, tables: Sequence[ScoreTable], held_out: Sequence[tuple[I64, I32]], at: int, threads: int
+) -> list[F64]:
+    return [
+        evaluate(padded(blend(deployment, tab, at, threads=threads), at), *wanted, at)["ndcg"]
+        for tab, wanted in zip(tables, held_out, strict=True)
+    ]
+
+
+def _moves(weights: tuple[float, ...], step: float) -> list[tuple[float, ...]]:
+    """List the neighbours: up to `step` of weight goes from one model to another."""
+    out = []
+    for giver, held in enumerate(weights):
+        for taker in range(len(weights)):
+            moved = min(step, held)
+            if giver != taker and moved > 0:
+                trial = list(weights)
+                trial[giver] -= moved
+                trial[taker] += moved
+                out.append(_shares(trial))
+    return out
+
+
+def _shares(weights: Sequence[float]) -> tuple[float, ...]:
+    total = sum(weights)
+    return tuple(round(w / total, 6) for w in weights)
+
+
+def drawn(users: I32, limit: int, seed: int) -> I32:
+    """Draw at most `limit` of `users`, ascending; the same seed draws the same."""
+    if len(users) <= limit:
+        return users
+    return np.sort(np.random.default_rng(seed).choice(users, limit, replace=False))

@@ -1,0 +1,64 @@
+"""Last stage of the offline spine: a passed report and the deployment it speaks for -> the live version.
+
+The version is written whole before the pointer moves, in one rename; until then the old one answers.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from recengine.artifacts import About, ArtifactStore
+from recengine.config import Config
+from recengine.errors import GateFailed
+from recengine.offline.build import BuildReport
+from recengine.offline.validate import PassedReport
+from recengine.retrieval.deployment import Deployment, save
+
+__all__ = ("DeployReport", "run")
+
+
+class DeployReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What went live."""
+
+    version: str
+    previous: str | None
+    bytes: int
+    removed: tuple[str, ...] = ()
+    """Old versions beyond `training.keep_versions`."""
+
+
+def run(
+    passed: PassedReport, deployment: Deployment, artifacts: ArtifactStore, config: Config, *, data: BuildReport
+) -> DeployReport:
+    """Write `deployment` as a new version and make it live.
+
+    Raises
+    ------
+    GateFailed : `passed` is a report that has not passed.
+    """
+    if not isinstance(passed, PassedReport):
+        raise GateFailed(f"only a passed report can be deployed, got {type(passed).__name__}", hint="call `gate` first")
+    previous = artifacts.current()
+    about = About(
+        models=tuple(_configuration(m.scorer.config) for m in deployment.members),
+        weights={m.name: m.weight for m in deployment.members},
+        n_users=deployment.n_users,
+        n_items=deployment.n_items,
+        events=data.events,
+        first=data.first,
+        last=data.last,
+        last_seq=deployment.last_seq,
+        seed=config.training.seed,
+        metrics={name: value for name, value in passed.candidate.metrics.items() if value is not None},
+    )
+    version = artifacts.publish(lambda folder: save(deployment, folder), about)
+    artifacts.promote(version)
+    removed = artifacts.prune(config.training.keep_versions)
+    size = sum(record.size for record in artifacts.manifest(version).files.values())
+    return DeployReport(version=version, previous=previous, bytes=size, removed=removed)
+
+
+def _configuration(config: Any) -> Mapping[str, Any]:
+    settings: Mapping[str, Any] = msgspec.to_builtins(config)
+    return settings

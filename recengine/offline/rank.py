@@ -1,0 +1,115 @@
+"""Rankings over the whole catalogue, as serving makes them: what `choose`, `validate` and `recengine evaluate` judge.
+
+In: a deployment or one model, a `Part`, users. Out: (B, n) item rows, best first, -1 = nothing left. Users go through
+in batches of `BATCH`, so that a mask of B x n_items stays small (1,024 x 41 k items = 42 MB), with the same answers.
+"""
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+
+from recengine.algorithms.base import Scorer
+from recengine.config import Config
+from recengine.features.user import favourite_categories
+from recengine.offline.build import Part, eligible, query
+from recengine.retrieval.deployment import Deployment
+from recengine.retrieval.matrix import blend, column, table
+from recengine.retrieval.sources import Orders, gather
+from recengine.types import I32, Mask, Query, Ranked, ScoreTable
+
+__all__ = ("BATCH", "batches", "blended", "cores", "of_model", "padded", "scored")
+
+BATCH = 1024
+
+
+def cores(threads: int) -> int:
+    """Say how many threads `threads` means: 0 = all cores that this process may use."""
+    return threads or len(os.sched_getaffinity(0))
+
+
+def batches(users: I32, size: int = BATCH) -> Iterator[I32]:
+    """Cut `users` into pieces."""
+    for start in range(0, len(users), size):
+        yield users[start : start + size]
+
+
+def scored(
+    deployment: Deployment,
+    orders: Orders,
+    part: Part,
+    users: I32,
+    config: Config,
+    *,
+    changed: Mask | None = None,
+    threads: int = 1,
+) -> ScoreTable:
+    """Gather candidates of `users` and score them with every model, by the same calls as a request.
+
+    `changed` uint8 (B,): 1 = the history is newer than the deployment.
+    """
+    asked = query(part.data, users, limit=config.serving.history_limit, changed=changed)
+    mask = eligible(part, users)
+    cold = np.diff(asked.history.indptr) < config.serving.cold_below
+    pool = gather(
+        deployment,
+        orders,
+        asked,
+        mask,
+        config.candidates,
+        cold=cold,
+        favourites=_favourites(orders, part, asked, config),
+        threads=threads,
+    )
+    return table(deployment, pool, [column(m, asked, pool, threads=threads) for m in deployment.members])
+
+
+def blended(
+    deployment: Deployment,
+    part: Part,
+    users: I32,
+    n: int,
+    config: Config,
+    *,
+    changed: Mask | None = None,
+    threads: int = 1,
+) -> I32:
+    """Rank with the whole deployment: pool, scores, blend. Returns (len(users), n) int32."""
+    orders = Orders(deployment.popularity, deployment.n_items)
+    out = np.full((len(users), n), -1, np.int32)
+    for start in range(0, len(users), BATCH):
+        rows = slice(start, start + BATCH)
+        some = None if changed is None else changed[rows]
+        tab = scored(deployment, orders, part, users[rows], config, changed=some, threads=threads)
+        out[rows] = padded(blend(deployment, tab, n, threads=threads), n)
+    return out
+
+
+def of_model(model: Scorer, part: Part, users: I32, n: int, config: Config, *, threads: int = 1) -> I32:
+    """Rank every eligible item with one model alone. Returns (len(users), n) int32."""
+    out = np.full((len(users), n), -1, np.int32)
+    for start in range(0, len(users), BATCH):
+        some = users[start : start + BATCH]
+        asked = query(part.data, some, limit=config.serving.history_limit)
+        out[start : start + BATCH] = model.recommend(asked, n, eligible(part, some), threads=threads).items
+    return out
+
+
+def _favourites(orders: Orders, part: Part, asked: Query, config: Config) -> I32:
+    """Find the rows of `orders.categories` that each user likes most, as the request's features do."""
+    column = part.data.items.columns.get(config.serving.category)
+    if column is None or column.kind not in {"string", "strings"}:
+        return np.empty((len(asked.users), 0), np.int32)
+    rows = np.array([*(orders.rows.get(label, -1) for label in column.labels), -1], np.int32)  # code -1 = none
+    return rows[favourite_categories(asked.history, column, config.candidates.categories)]
+
+
+def padded(ranked: Ranked, n: int) -> I32:
+    """Lay ragged rows out as (B, n), -1 where a row is shorter."""
+    lengths = np.minimum(np.diff(ranked.indptr), n)
+    out = np.full((len(lengths), n), -1, np.int32)
+    filled = np.arange(n) < lengths[:, None]
+    starts = np.repeat(ranked.indptr[:-1], lengths)
+    within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    out[filled] = ranked.items[starts + within]
+    return out
