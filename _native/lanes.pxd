@@ -27,6 +27,8 @@ cdef extern from *:
     #define TILE_PANELS 1
     #endif
 
+    #define TILE_MOST 24
+
     /* Which lanes are >= bar (NaN is not). */
     static inline unsigned lanes_from(const v16 *s, float bar) {
     #if defined(__AVX512F__)
@@ -54,11 +56,11 @@ cdef extern from *:
 
     /* The dots of U queries (factor-major, [k, u]) with 16 P items. */
     static inline __attribute__((always_inline)) void tile(const int U, const int P, const float *panels, int64_t factors, const float *queries, v16 *out) {
-        v16 sum[U * P];
+        v16 sum[TILE_MOST];
         _Pragma("GCC unroll 32")
         for (int i = 0; i < U * P; i++) sum[i] = (v16){0};
         for (int64_t k = 0; k < factors; k++) {
-            v16 item[P];
+            v16 item[4];
             _Pragma("GCC unroll 4")
             for (int p = 0; p < P; p++) item[p] = *(const v16u *)(panels + (p * factors + k) * LANES);
             _Pragma("GCC unroll 16")
@@ -105,7 +107,7 @@ cdef extern from *:
     static inline __attribute__((always_inline)) void scan_tile(
             const int U, const int P, const float *panels, int64_t begin, int64_t end, int64_t items, int64_t factors,
             const float *queries, int users, const uint8_t *mask, int64_t width, int64_t n, best_of *best) {
-        v16 out[U * P];
+        v16 out[TILE_MOST];
         for (int64_t panel = begin; panel < end; panel += P) {
             tile(U, P, panels + panel * factors * LANES, factors, queries, out);
             for (int u = 0; u < users; u++)
