@@ -1,0 +1,307 @@
+"""Implicit ALS: user and item vectors whose dot product says how likely an engagement is, with exact fold-in of new histories.
+
+Stands on floor 3, used by both spines. In: `Interactions`. Out: one vector a user and an item; scores are their dot products, about 0..1.
+Loss (Hu, Koren, Volinsky 2008; Rendle, Krichene, Zhang, Koren 2021, "Revisiting the Performance of iALS", eq. 4):
+sum over entries of c (x.y - p)^2 + alpha_0 * sum over all pairs of (x.y)^2 + sum over rows of lambda (n + alpha_0 m)^nu |x|^2,
+n = entries of the row, m = rows of the other side that have entries.
+
+Why the items come first in an epoch: the users are then solved last, against the final items, so a stored vector is what fold-in gives.
+"""
+
+import os
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+from scipy import linalg, sparse
+
+from recengine.algorithms.base import Progress
+from recengine.artifacts import read_arrays, write_arrays
+from recengine.config import Als as AlsConfig
+from recengine.errors import BadArtifact, EmptyData, NotFitted, TrainingFailed
+from recengine.kernels import als as kernel
+from recengine.kernels import dot
+from recengine.types import F32, F64, I32, I64, Evidence, Interactions, Mask, Query, TopN, TrainingData
+
+__all__ = ("Als",)
+
+BLOCK = 1024
+"""Rows of one call of the dot kernel where a mask must be made up for them."""
+
+
+class Als:
+    """Implicit matrix factorisation with confidence per weight, frequency-scaled regularisation and an explicit unobserved weight.
+
+    Parameters
+    ----------
+    config : `recengine.config.Als`.
+    """
+
+    kind: ClassVar[str] = "als"
+
+    def __init__(self, config: AlsConfig) -> None:
+        self.config = config
+        self._learned: _Learned | None = None
+
+    def fit(self, data: TrainingData, *, seed: int = 0, threads: int = 0, progress: Progress | None = None) -> Self:
+        """Learn the vectors; the same seed gives the same bits, whatever `threads` (0 = all cores).
+
+        Cost of an epoch: about 2 (users + items) f^2 + 16 entries * f multiply-adds.
+
+        Raises
+        ------
+        EmptyData : no entry has a weight above 0.
+        TrainingFailed : a vector is no longer finite.
+        """
+        rows = data.interactions
+        if not (rows.weights > 0).any():
+            raise EmptyData("als: no interaction has a positive weight", hint="ingest events that count as engagement")
+        self._learned = _factorise(self.config, rows, seed, threads or _cores(), progress)
+        return self
+
+    def recommend(self, query: Query, n: int, mask: Mask, *, threads: int = 1) -> TopN:
+        """Pick the n items with the largest dot products among the allowed ones; see `Scorer.recommend`.
+
+        Cost: B * n_items * f multiply-adds, and a fold-in for every changed or unknown user.
+        """
+        learned = self._fitted()
+        vectors = self._vectors(query, threads)
+        if mask.shape[1] != len(learned.items):
+            fitting = np.zeros((len(mask), len(learned.items)), dtype=np.uint8)
+            shared = min(mask.shape[1], len(learned.items))
+            fitting[:, :shared] = mask[:, :shared]
+            mask = fitting
+        return dot.dot_topk(vectors, learned.packed_items, n, mask, threads)
+
+    def score(self, query: Query, indptr: I64, items: I32, *, threads: int = 1) -> F32:
+        """Score given items, float32, NaN where user or item has no vector; see `Scorer.score`."""
+        learned = self._fitted()
+        known = items < len(learned.items)
+        scores = dot.dot_ragged(
+            self._vectors(query, threads), learned.packed_items, indptr, np.where(known, items, 0).astype(np.int32), threads
+        )
+        return scores if known.all() else np.where(known, scores, np.float32(np.nan))
+
+    def explain(self, query: Query, row: int, item: int, top: int = 3) -> tuple[Evidence, ...]:
+        """Split the folded-in score of `item` over the history: weight_j = c_j y_item^T A^-1 y_j (Hu, Koren, Volinsky 2008, section 5).
+
+        The weights of all positive entries sum to the score of the exact fold-in. Cost: one solve of min(n, f) equations.
+        """
+        learned = self._fitted()
+        history = query.history
+        mine = slice(int(history.indptr[row]), int(history.indptr[row + 1]))
+        items, weights = history.items[mine], history.weights[mine]
+        usable = (items < len(learned.items)) & (weights != 0)
+        usable[usable] &= ~np.isnan(learned.items[items[usable], 0])
+        items, weights = items[usable], weights[usable]
+        if item >= len(learned.items) or len(items) == 0:
+            return ()
+        target = learned.items[item].astype(np.float64)
+        if np.isnan(target[0]):
+            return ()
+        shares = self._shares(learned.items[items].astype(np.float64), weights.astype(np.float64), target)
+        order = np.lexsort((items, -shares))[:top]
+        return tuple(Evidence("because_of", int(items[j]), float(shares[j])) for j in order if shares[j] > 0)
+
+    def similar_items(self, items: I32, n: int) -> TopN:
+        """Pick the n items of largest cosine to each of `items`; NaN and -1 where an item has no vector."""
+        learned = self._fitted()
+        known = (items >= 0) & (items < len(learned.items))
+        vectors = np.where(known[:, None], learned.unit_items[np.where(known, items, 0)], np.float32(np.nan))
+        return _others(vectors, items, learned.packed_unit_items, len(learned.items), n)
+
+    def similar_users(self, query: Query, n: int) -> TopN:
+        """Pick the n training users of largest cosine to each row of `query`."""
+        learned = self._fitted()
+        return _others(_unit(self._vectors(query, 1)), query.users, learned.packed_unit_users, len(learned.users), n)
+
+    def item_vectors(self) -> F32:
+        """Return unit-length item vectors (n_items, f) float32, zero rows where an item has none."""
+        return np.nan_to_num(self._fitted().unit_items, nan=0.0)
+
+    def save(self, folder: Path) -> None:
+        """Write users.npy, items.npy (width padded to 16) and spectrum.npy."""
+        learned = self._fitted()
+        write_arrays(folder, users=learned.users, items=learned.items, spectrum=learned.spectrum)
+
+    @classmethod
+    def load(cls, config: AlsConfig, folder: Path) -> Self:
+        """Read what `save` wrote, memory-mapped.
+
+        Raises
+        ------
+        BadArtifact : a file is missing or has the wrong shape.
+        """
+        users, items, spectrum = read_arrays(folder, "users", "items", "spectrum")
+        width = kernel.padded(config.factors)
+        for name, array, shape in (("users", users, (-1, width)), ("items", items, (-1, width)), ("spectrum", spectrum, (width,))):
+            if array.dtype != np.float32 or array.ndim != len(shape) or array.shape[-1] != width:
+                raise BadArtifact(
+                    f"{folder.name}/{name}.npy: expected float32 {shape}, got {array.dtype} {array.shape}",
+                    hint="the model was trained with another number of factors; train again, or roll back",
+                )
+        model = cls(config)
+        model._learned = _Learned(users, items, spectrum)  # noqa: SLF001
+        return model
+
+    def _fitted(self) -> "_Learned":
+        if self._learned is None:
+            raise NotFitted(f"als `{self.config.name}`: asked before it was fitted or loaded", hint="call fit or load first")
+        return self._learned
+
+    def _vectors(self, query: Query, threads: int) -> F32:
+        """Look up the vector of every row, or fold it in where the history is newer than it; (B, width), NaN = none."""
+        learned = self._fitted()
+        known = (query.users >= 0) & (query.users < len(learned.users))
+        out = np.ascontiguousarray(learned.users[np.where(known, query.users, 0)] if len(learned.users) else np.empty((len(known), 0)))
+        fold = np.flatnonzero((query.changed != 0) | ~known | np.isnan(out[:, 0]))
+        if len(fold) == 0:
+            return out
+        indptr, items, weights = query.history.indptr, query.history.items, query.history.weights
+        if len(fold) < len(known):
+            lengths = np.diff(indptr)[fold]
+            flat = np.repeat(indptr[fold] - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
+            indptr, items, weights = np.concatenate(([0], np.cumsum(lengths))), items[flat], weights[flat]
+        out[fold] = kernel.fold_in(
+            learned.items, indptr, items, weights, learned.spectrum, learned.user_objective(self.config), threads=threads
+        )
+        return out
+
+    def _shares(self, z: F64, weights: F64, target: F64) -> F64:
+        """Split target^T A^-1 Z^T C p over the entries; A = diag + Z^T C Z."""
+        learned = self._fitted()
+        o = learned.user_objective(self.config)
+        diag = learned.spectrum + o.regularization * (len(z) + o.unseen) ** o.exponent
+        positive = weights > 0
+        c = np.where(positive, np.maximum(1 + o.confidence * (weights - 1), kernel.SMALLEST_CONFIDENCE), -weights)
+        if len(z) <= len(target):  # C Z A^-1 = (C^-1 + Z diag^-1 Z^T)^-1 Z diag^-1
+            scaled = z / diag
+            shares = linalg.solve(np.diag(1 / c) + scaled @ z.T, scaled @ target, assume_a="pos")
+        else:
+            shares = c * (z @ linalg.solve(np.diag(diag) + z.T @ (z * c[:, None]), target, assume_a="pos"))
+        return np.where(positive, shares, 0.0)
+
+
+class _Learned:
+    """What fitting leaves: vectors in the eigenbasis of the items' Gram matrix.
+
+    `users` (n_users, width) and `items` (n_items, width) float32, NaN rows where there is no entry; `spectrum` (width,) float32 is
+    alpha_0 * the eigenvalues.
+    """
+
+    def __init__(self, users: F32, items: F32, spectrum: F32) -> None:
+        self.users = users
+        self.items = items
+        self.spectrum = spectrum
+
+    @cached_property
+    def packed_items(self) -> dot.Packed:
+        return dot.pack(self.items)
+
+    @cached_property
+    def unit_items(self) -> F32:
+        return _unit(self.items)
+
+    @cached_property
+    def packed_unit_items(self) -> dot.Packed:
+        return dot.pack(self.unit_items)
+
+    @cached_property
+    def packed_unit_users(self) -> dot.Packed:
+        return dot.pack(_unit(self.users))
+
+    @cached_property
+    def seen_items(self) -> int:
+        return int(np.count_nonzero(~np.isnan(self.items[:, 0])))
+
+    def user_objective(self, config: AlsConfig) -> kernel.Objective:
+        return _objective(config, self.seen_items)
+
+
+def _factorise(config: AlsConfig, rows: Interactions, seed: int, threads: int, progress: Progress | None) -> _Learned:
+    matrix = sparse.csr_matrix((rows.weights, rows.items, rows.indptr), shape=(rows.n_users, rows.n_items))
+    by_user, by_item = _Side(config, rows.indptr, rows.items, rows.weights), _Side.of(config, matrix.tocsc())
+    width = kernel.padded(config.factors)
+    users, items = np.zeros((rows.n_users, width), dtype=np.float32), np.zeros((rows.n_items, width), dtype=np.float32)
+    start = np.random.default_rng(seed).standard_normal((rows.n_users, config.factors), dtype=np.float32)
+    users[:, : config.factors] = start * np.float32(config.init_std / config.factors**0.5)
+    users[by_user.empty] = 0.0
+    told = time.monotonic()
+    spectrum = np.zeros(width, dtype=np.float32)
+    for epoch in range(config.epochs):
+        by_item.solve(users, by_user, items, threads)
+        spectrum = by_user.solve(items, by_item, users, threads)
+        if progress is not None and (epoch + 1 == config.epochs or time.monotonic() - told > 0.25):
+            told = time.monotonic()
+            progress(epoch + 1, config.epochs)
+    if not (np.isfinite(users).all() and np.isfinite(items).all()):
+        raise _diverged()
+    users[by_user.empty | ~users.any(axis=1)] = np.nan  # a user of dislikes alone has the zero vector, which says nothing
+    items[by_item.empty] = np.nan
+    return _Learned(users, items, spectrum)
+
+
+class _Side:
+    """The entries of one side, and the order and kind of its solves."""
+
+    def __init__(self, config: AlsConfig, indptr: I64, items: I32, weights: F32) -> None:
+        lengths = np.diff(indptr)
+        self.config, self.indptr, self.items, self.weights = config, indptr, items, weights
+        self.empty = lengths == 0
+        self.order = np.argsort(-lengths, kind="stable").astype(np.int32)  # long rows first: threads end together
+        self.exact = kernel.exact_rows(lengths, kernel.padded(config.factors), config.cg_steps, config.solver)
+        self.warm = np.flatnonzero((self.exact == 0) & ~self.empty).astype(np.int32)
+
+    @classmethod
+    def of(cls, config: AlsConfig, matrix: sparse.csc_matrix) -> Self:
+        return cls(config, matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data)
+
+    def solve(self, fixed: F32, other: "_Side", out: F32, threads: int) -> F32:
+        """Turn both sides into the eigenbasis of `fixed`, solve `out`; returns alpha_0 * the eigenvalues."""
+        gram = kernel.gram(fixed, threads=threads)
+        if not np.isfinite(gram).all():
+            raise _diverged()
+        values, basis = np.linalg.eigh(gram)
+        basis = basis.astype(np.float32)
+        kernel.rotate(fixed, basis, threads=threads)
+        kernel.rotate(out, basis, self.warm, threads=threads)
+        spectrum = (self.config.unobserved_weight * np.maximum(values, 0.0)).astype(np.float32)
+        kernel.solve(
+            fixed, self.indptr, self.items, self.weights, spectrum,
+            _objective(self.config, int(np.count_nonzero(~other.empty))), out,
+            exact=self.exact, steps=self.config.cg_steps, order=self.order, threads=threads,
+        )  # fmt: skip
+        return spectrum
+
+
+def _objective(config: AlsConfig, others: int) -> kernel.Objective:
+    unseen = config.unobserved_weight * others
+    return kernel.Objective(config.confidence, config.regularization, unseen, config.regularization_exponent)
+
+
+def _diverged() -> TrainingFailed:
+    return TrainingFailed("als: the vectors are no longer finite", hint="raise `regularization`, or look for huge event weights")
+
+
+def _unit(vectors: F32) -> F32:
+    length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(vectors / length[:, None], dtype=np.float32)
+
+
+def _others(vectors: F32, own: I32, packed: dot.Packed, count: int, n: int) -> TopN:
+    """Pick the n best of all `count` rows for each vector, except its own."""
+    parts = []
+    for start in range(0, max(len(vectors), 1), BLOCK):
+        block = slice(start, start + BLOCK)
+        mask = np.ones((len(vectors[block]), count), dtype=np.uint8)
+        rows = np.flatnonzero((own[block] >= 0) & (own[block] < count))
+        mask[rows, own[block][rows]] = 0
+        parts.append(dot.dot_topk(np.ascontiguousarray(vectors[block]), packed, n, mask, 1))
+    return TopN(np.concatenate([p.items for p in parts]), np.concatenate([p.scores for p in parts]))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
