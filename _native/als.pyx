@@ -13,7 +13,7 @@ cdef extern from "als_rows.h" nogil:
         double unseen
         double exponent
     int als_solve(const float *fixed, int64_t n_fixed, int ld, const int64_t *indptr, const int32_t *items, const float *weights,
-                  const int32_t *order, int64_t count, const uint8_t *exact, const float *diag, Objective o,
+                  int64_t entries, const int32_t *order, int64_t count, int64_t rows, const uint8_t *exact, const float *diag, Objective o,
                   float *x, int steps, int refine, int cold_nan, int threads)
 
 
@@ -43,14 +43,17 @@ def solve(const float[:, ::1] fixed, const int64_t[::1] indptr, const int32_t[::
           const int32_t[::1] order, const uint8_t[::1] exact, const float[::1] diag,
           float confidence, double regularization, double unseen, double exponent,
           float[:, ::1] out, int steps, int refine, bint cold_nan, int threads):
-    """Solve the rows in `order` of one side into `out`, given the `fixed` side in its Gram matrix' eigenbasis."""
+    """Solve the rows in `order` of one side into `out`, given the `fixed` side in its Gram matrix' eigenbasis.
+
+    False where `order` or `indptr` point outside; nothing is solved then.
+    """
     cdef int failed = 0
     cdef Objective o = Objective(confidence, regularization, unseen, exponent)
     cdef const int32_t *first_item = NULL
     cdef const float *first_weight = NULL
     cdef const float *first_fixed = NULL
     if order.shape[0] == 0:
-        return
+        return True
     if items.shape[0] > 0:
         first_item = &items[0]
         first_weight = &weights[0]
@@ -58,7 +61,8 @@ def solve(const float[:, ::1] fixed, const int64_t[::1] indptr, const int32_t[::
         first_fixed = &fixed[0, 0]
     with nogil:
         failed = als_solve(first_fixed, fixed.shape[0], <int>out.shape[1], &indptr[0], first_item, first_weight,
-                           &order[0], order.shape[0], &exact[0], &diag[0], o,
+                           items.shape[0], &order[0], order.shape[0], out.shape[0], &exact[0], &diag[0], o,
                            &out[0, 0], steps, refine, cold_nan, threads)
-    if failed:
+    if failed == -1:
         raise MemoryError
+    return failed == 0

@@ -178,10 +178,14 @@ static void solve_cg(const Work *w, const float *diag, float *x, int ld, int ste
         s += vd[j] * vr[j];
     }
     float rho = sum1(s);
-    for (int step = 0; step < steps && rho > 0; step++) {
+    if (rho != rho) x[0] = rho;  /* a row that is not finite must show */
+    const float enough = 1e-12f * rho;  /* float32 has nothing to win beyond */
+    for (int step = 0; step < steps && rho > enough; step++) {
         for (int j = 0; j < nv; j++) vimg[j] = vdiag[j] * vd[j];
         pass(w, NULL, d, nv, image);
-        const float a = rho / dot(d, image, nv);
+        const float curvature = dot(d, image, nv);
+        if (curvature <= 0) return;
+        const float a = rho / curvature;
         for (int j = 0; j < nv; j++) vx[j] += a * vd[j];
         if (step + 1 == steps) return;
         vf q = {0};
@@ -312,15 +316,17 @@ static void solve_exact(Work *w, const float *diag, float *x, int ld, int refine
 /* Solve the rows in `order` into x (n_rows, ld): rows with exact[row] directly, the others by CG from what x holds.
  *
  * diag (ld) is alpha_0 * eigenvalues; the row's regularisation joins it. A row without entries becomes 0, or NaN where `cold_nan`; so does one
- * without a positive entry. Returns 0, or -1 without memory. Rows are independent, so the schedule does not touch the answer.
+ * without a positive entry. Returns 0, -1 without memory, -2 where order or indptr point outside. Rows are independent, so the schedule does not touch the answer.
  */
 static int als_solve(const float *fixed, int64_t n_fixed, int ld, const int64_t *indptr, const int32_t *items, const float *weights,
-                     const int32_t *order, int64_t count, const uint8_t *exact, const float *diag, Objective o, float *x, int steps, int refine, int cold_nan,
+                     int64_t entries, const int32_t *order, int64_t count, int64_t rows, const uint8_t *exact, const float *diag, Objective o, float *x, int steps, int refine, int cold_nan,
                      int threads) {
     int64_t cap = 0, side = 0;
     int long_rows = 0, failed = 0;
     for (int64_t i = 0; i < count; i++) {
-        const int64_t n = indptr[order[i] + 1] - indptr[order[i]];
+        if (order[i] < 0 || order[i] >= rows) return -2;
+        const int64_t from = indptr[order[i]], n = indptr[order[i] + 1] - from;
+        if (from < 0 || n < 0 || from + n > entries) return -2;
         if (n > cap) cap = n;
         if (exact[order[i]]) {
             if (n > ld) long_rows = 1;

@@ -66,23 +66,11 @@ class Als:
 
         Cost: B * n_items * f multiply-adds, and a fold-in for every changed or unknown user.
         """
-        learned = self._fitted()
-        vectors = self._vectors(query, threads)
-        if mask.shape[1] != len(learned.items):
-            fitting = np.zeros((len(mask), len(learned.items)), dtype=np.uint8)
-            shared = min(mask.shape[1], len(learned.items))
-            fitting[:, :shared] = mask[:, :shared]
-            mask = fitting
-        return dot.dot_topk(vectors, learned.packed_items, n, mask, threads)
+        return dot.dot_topk(self._vectors(query, threads), self._fitted().packed_items, n, mask, threads=threads)
 
     def score(self, query: Query, indptr: I64, items: I32, *, threads: int = 1) -> F32:
         """Score given items, float32, NaN where user or item has no vector; see `Scorer.score`."""
-        learned = self._fitted()
-        known = items < len(learned.items)
-        scores = dot.dot_ragged(
-            self._vectors(query, threads), learned.packed_items, indptr, np.where(known, items, 0).astype(np.int32), threads
-        )
-        return scores if known.all() else np.where(known, scores, np.float32(np.nan))
+        return dot.dot_ragged(self._vectors(query, threads), self._fitted().packed_items, indptr, items, threads=threads)
 
     def explain(self, query: Query, row: int, item: int, top: int = 3) -> tuple[Evidence, ...]:
         """Split the folded-in score of `item` over the history: weight_j = c_j y_item^T A^-1 y_j (Hu, Koren, Volinsky 2008, section 5).
@@ -299,7 +287,7 @@ def _others(vectors: F32, own: I32, packed: dot.Packed, count: int, n: int) -> T
         mask = np.ones((len(vectors[block]), count), dtype=np.uint8)
         rows = np.flatnonzero((own[block] >= 0) & (own[block] < count))
         mask[rows, own[block][rows]] = 0
-        parts.append(dot.dot_topk(np.ascontiguousarray(vectors[block]), packed, n, mask, 1))
+        parts.append(dot.dot_topk(np.ascontiguousarray(vectors[block]), packed, n, mask))
     return TopN(np.concatenate([p.items for p in parts]), np.concatenate([p.scores for p in parts]))
 
 

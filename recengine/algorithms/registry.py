@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from recengine.algorithms.als import Als
 from recengine.algorithms.knn import ItemKnn, UserKnn
 from recengine.algorithms.popularity import Popularity
 from recengine.config import ModelConfig
@@ -9,6 +10,7 @@ from recengine.config import ModelConfig
 __all__ = ("ALGORITHMS", "create")
 
 ALGORITHMS: dict[str, Any] = {
+    Als.kind: Als,
     ItemKnn.kind: ItemKnn,
     Popularity.kind: Popularity,
     UserKnn.kind: UserKnn,

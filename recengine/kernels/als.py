@@ -135,10 +135,12 @@ def solve(
     order = np.arange(n, dtype=np.int32) if order is None else np.ascontiguousarray(order, dtype=np.int32)
     exact = np.ascontiguousarray(exact, dtype=np.uint8)
     o = objective
-    native.solve(
+    sound = native.solve(
         fixed, indptr, items, weights, order, exact, diag, o.confidence, o.regularization, o.unseen, o.exponent,
         out, steps, 0, False, max(threads, 1),
     )  # fmt: skip
+    if not sound:
+        raise ShapeError(f"indptr: expected a rising row of 0 .. {len(items)}, and order in 0 .. {n - 1}")
 
 
 def fold_in(
@@ -158,10 +160,12 @@ def fold_in(
     n = len(indptr) - 1
     out = np.empty((n, fixed.shape[1]), dtype=np.float32)
     o = objective
-    native.solve(
+    sound = native.solve(
         fixed, indptr, items, weights, np.arange(n, dtype=np.int32), np.ones(n, dtype=np.uint8), diag,
         o.confidence, o.regularization, o.unseen, o.exponent, out, 0, 1, True, max(threads, 1),
     )  # fmt: skip
+    if not sound:
+        raise ShapeError(f"indptr: expected a rising row of 0 .. {len(items)}")
     return out
 
 
