@@ -1,11 +1,12 @@
-"""Implicit ALS: user and item vectors whose dot product says how likely an engagement is, with exact fold-in of new histories.
+"""Implicit ALS: vectors whose dot product says how likely an engagement is, with exact fold-in of new histories.
 
-Stands on floor 3, used by both spines. In: `Interactions`. Out: one vector a user and an item; scores are their dot products, about 0..1.
-Loss (Hu, Koren, Volinsky 2008; Rendle, Krichene, Zhang, Koren 2021, "Revisiting the Performance of iALS", eq. 4):
-sum over entries of c (x.y - p)^2 + alpha_0 * sum over all pairs of (x.y)^2 + sum over rows of lambda (n + alpha_0 m)^nu |x|^2,
-n = entries of the row, m = rows of the other side that have entries.
+Stands on floor 3, used by both spines. In: `Interactions`. Out: one vector a user and an item; scores are their dot
+products, about 0..1. Loss (Hu, Koren, Volinsky 2008; Rendle, Krichene, Zhang, Koren 2021, "Revisiting the Performance
+of iALS", eq. 4): sum over entries of c (x.y - p)^2 + alpha_0 * sum over all pairs of (x.y)^2
++ sum over rows of lambda (n + alpha_0 m)^nu |x|^2; n = entries of the row, m = rows of the other side with entries.
 
-Why the items come first in an epoch: the users are then solved last, against the final items, so a stored vector is what fold-in gives.
+Why the items come first in an epoch and the last half-step goes on to its end: the users are then solved against the
+final items, so a stored vector is what fold-in gives, and an explanation adds up to the score.
 """
 
 import os
@@ -29,10 +30,12 @@ __all__ = ("Als",)
 
 BLOCK = 1024
 """Rows of one call of the dot kernel where a mask must be made up for them."""
+LAST_STEPS = 50
+"""Most conjugate-gradient steps of the last half-step; it stops at float32's end, after about 10."""
 
 
 class Als:
-    """Implicit matrix factorisation with confidence per weight, frequency-scaled regularisation and an explicit unobserved weight.
+    """Factorise implicit feedback: confidence per weight, regularisation by frequency, a weight of the unobserved.
 
     Parameters
     ----------
@@ -70,12 +73,14 @@ class Als:
 
     def score(self, query: Query, indptr: I64, items: I32, *, threads: int = 1) -> F32:
         """Score given items, float32, NaN where user or item has no vector; see `Scorer.score`."""
-        return dot.dot_ragged(self._vectors(query, threads), self._fitted().packed_items, indptr, items, threads=threads)
+        vectors = self._vectors(query, threads)
+        return dot.dot_ragged(vectors, self._fitted().packed_items, indptr, items, threads=threads)
 
     def explain(self, query: Query, row: int, item: int, top: int = 3) -> tuple[Evidence, ...]:
-        """Split the folded-in score of `item` over the history: weight_j = c_j y_item^T A^-1 y_j (Hu, Koren, Volinsky 2008, section 5).
+        """Split the score of `item` over the history: weight_j = c_j y_item^T A^-1 y_j.
 
-        The weights of all positive entries sum to the score of the exact fold-in. Cost: one solve of min(n, f) equations.
+        Hu, Koren, Volinsky 2008, section 5. The weights sum to the score of the exact fold-in; some may be negative.
+        Cost: one solve of min(n, f) equations.
         """
         learned = self._fitted()
         history = query.history
@@ -90,8 +95,9 @@ class Als:
         if np.isnan(target[0]):
             return ()
         shares = self._shares(learned.items[items].astype(np.float64), weights.astype(np.float64), target)
-        order = np.lexsort((items, -shares))[:top]
-        return tuple(Evidence("because_of", int(items[j]), float(shares[j])) for j in order if shares[j] > 0)
+        order = np.lexsort((items, -shares))
+        speaking = order[weights[order] > 0][:top]  # a dislike shapes A, but adds nothing of its own
+        return tuple(Evidence("because_of", int(items[j]), float(shares[j])) for j in speaking)
 
     def similar_items(self, items: I32, n: int) -> TopN:
         """Pick the n items of largest cosine to each of `items`; NaN and -1 where an item has no vector."""
@@ -107,7 +113,7 @@ class Als:
 
     def item_vectors(self) -> F32:
         """Return unit-length item vectors (n_items, f) float32, zero rows where an item has none."""
-        return np.nan_to_num(self._fitted().unit_items, nan=0.0)
+        return np.asarray(np.nan_to_num(self._fitted().unit_items, nan=0.0), dtype=np.float32)
 
     def save(self, folder: Path) -> None:
         """Write users.npy, items.npy (width padded to 16) and spectrum.npy."""
@@ -124,26 +130,26 @@ class Als:
         """
         users, items, spectrum = read_arrays(folder, "users", "items", "spectrum")
         width = kernel.padded(config.factors)
-        for name, array, shape in (("users", users, (-1, width)), ("items", items, (-1, width)), ("spectrum", spectrum, (width,))):
-            if array.dtype != np.float32 or array.ndim != len(shape) or array.shape[-1] != width:
+        for name, array, dims in (("users", users, 2), ("items", items, 2), ("spectrum", spectrum, 1)):
+            if array.dtype != np.float32 or array.ndim != dims or array.shape[-1] != width:
                 raise BadArtifact(
-                    f"{folder.name}/{name}.npy: expected float32 {shape}, got {array.dtype} {array.shape}",
+                    f"{folder.name}/{name}.npy: expected float32 of width {width}, got {array.dtype} {array.shape}",
                     hint="the model was trained with another number of factors; train again, or roll back",
                 )
         model = cls(config)
-        model._learned = _Learned(users, items, spectrum)  # noqa: SLF001
+        model._learned = _Learned(users, items, spectrum)
         return model
 
     def _fitted(self) -> "_Learned":
         if self._learned is None:
-            raise NotFitted(f"als `{self.config.name}`: asked before it was fitted or loaded", hint="call fit or load first")
+            raise NotFitted(f"als `{self.config.name}`: asked before it was fitted", hint="call fit or load first")
         return self._learned
 
     def _vectors(self, query: Query, threads: int) -> F32:
         """Look up the vector of every row, or fold it in where the history is newer than it; (B, width), NaN = none."""
         learned = self._fitted()
         known = (query.users >= 0) & (query.users < len(learned.users))
-        out = np.ascontiguousarray(learned.users[np.where(known, query.users, 0)] if len(learned.users) else np.empty((len(known), 0)))
+        out = np.asarray(learned.users[np.where(known, query.users, 0)], dtype=np.float32)
         fold = np.flatnonzero((query.changed != 0) | ~known | np.isnan(out[:, 0]))
         if len(fold) == 0:
             return out
@@ -152,9 +158,8 @@ class Als:
             lengths = np.diff(indptr)[fold]
             flat = np.repeat(indptr[fold] - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
             indptr, items, weights = np.concatenate(([0], np.cumsum(lengths))), items[flat], weights[flat]
-        out[fold] = kernel.fold_in(
-            learned.items, indptr, items, weights, learned.spectrum, learned.user_objective(self.config), threads=threads
-        )
+        objective = learned.user_objective(self.config)
+        out[fold] = kernel.fold_in(learned.items, indptr, items, weights, learned.spectrum, objective, threads=threads)
         return out
 
     def _shares(self, z: F64, weights: F64, target: F64) -> F64:
@@ -163,7 +168,8 @@ class Als:
         o = learned.user_objective(self.config)
         diag = learned.spectrum + o.regularization * (len(z) + o.unseen) ** o.exponent
         positive = weights > 0
-        c = np.where(positive, np.maximum(1 + o.confidence * (weights - 1), kernel.SMALLEST_CONFIDENCE), -weights)
+        c = np.where(positive, 1 + o.confidence * (weights - 1), -weights)
+        c = np.maximum(c, kernel.SMALLEST_CONFIDENCE)
         if len(z) <= len(target):  # C Z A^-1 = (C^-1 + Z diag^-1 Z^T)^-1 Z diag^-1
             scaled = z / diag
             shares = linalg.solve(np.diag(1 / c) + scaled @ z.T, scaled @ target, assume_a="pos")
@@ -175,8 +181,8 @@ class Als:
 class _Learned:
     """What fitting leaves: vectors in the eigenbasis of the items' Gram matrix.
 
-    `users` (n_users, width) and `items` (n_items, width) float32, NaN rows where there is no entry; `spectrum` (width,) float32 is
-    alpha_0 * the eigenvalues.
+    `users` (n_users, width) and `items` (n_items, width) float32, NaN rows where there is no entry; `spectrum` (width,)
+    float32 is alpha_0 * the eigenvalues.
     """
 
     def __init__(self, users: F32, items: F32, spectrum: F32) -> None:
@@ -212,7 +218,8 @@ def _factorise(config: AlsConfig, rows: Interactions, seed: int, threads: int, p
     matrix = sparse.csr_matrix((rows.weights, rows.items, rows.indptr), shape=(rows.n_users, rows.n_items))
     by_user, by_item = _Side(config, rows.indptr, rows.items, rows.weights), _Side.of(config, matrix.tocsc())
     width = kernel.padded(config.factors)
-    users, items = np.zeros((rows.n_users, width), dtype=np.float32), np.zeros((rows.n_items, width), dtype=np.float32)
+    users = np.zeros((rows.n_users, width), dtype=np.float32)
+    items = np.zeros((rows.n_items, width), dtype=np.float32)
     start = np.random.default_rng(seed).standard_normal((rows.n_users, config.factors), dtype=np.float32)
     users[:, : config.factors] = start * np.float32(config.init_std / config.factors**0.5)
     users[by_user.empty] = 0.0
@@ -220,13 +227,13 @@ def _factorise(config: AlsConfig, rows: Interactions, seed: int, threads: int, p
     spectrum = np.zeros(width, dtype=np.float32)
     for epoch in range(config.epochs):
         by_item.solve(users, by_user, items, threads)
-        spectrum = by_user.solve(items, by_item, users, threads)
+        spectrum = by_user.solve(items, by_item, users, threads, last=epoch + 1 == config.epochs)
         if progress is not None and (epoch + 1 == config.epochs or time.monotonic() - told > 0.25):
             told = time.monotonic()
             progress(epoch + 1, config.epochs)
     if not (np.isfinite(users).all() and np.isfinite(items).all()):
         raise _diverged()
-    users[by_user.empty | ~users.any(axis=1)] = np.nan  # a user of dislikes alone has the zero vector, which says nothing
+    users[by_user.empty | ~users.any(axis=1)] = np.nan  # dislikes alone give the zero vector, which says nothing
     items[by_item.empty] = np.nan
     return _Learned(users, items, spectrum)
 
@@ -239,15 +246,20 @@ class _Side:
         self.config, self.indptr, self.items, self.weights = config, indptr, items, weights
         self.empty = lengths == 0
         self.order = np.argsort(-lengths, kind="stable").astype(np.int32)  # long rows first: threads end together
-        self.exact = kernel.exact_rows(lengths, kernel.padded(config.factors), config.cg_steps, config.solver)
+        width = kernel.padded(config.factors)
+        self.exact = kernel.exact_rows(lengths, width, config.cg_steps, config.solver)
+        self.exact_last = kernel.exact_rows(lengths, width, LAST_STEPS // 5, config.solver)
         self.warm = np.flatnonzero((self.exact == 0) & ~self.empty).astype(np.int32)
 
     @classmethod
     def of(cls, config: AlsConfig, matrix: sparse.csc_matrix) -> Self:
         return cls(config, matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data)
 
-    def solve(self, fixed: F32, other: "_Side", out: F32, threads: int) -> F32:
-        """Turn both sides into the eigenbasis of `fixed`, solve `out`; returns alpha_0 * the eigenvalues."""
+    def solve(self, fixed: F32, other: "_Side", out: F32, threads: int, *, last: bool = False) -> F32:
+        """Turn both sides into the eigenbasis of `fixed`, solve `out`; returns alpha_0 * the eigenvalues.
+
+        `last` solves every row to the end of float32's precision.
+        """
         gram = kernel.gram(fixed, threads=threads)
         if not np.isfinite(gram).all():
             raise _diverged()
@@ -255,11 +267,12 @@ class _Side:
         basis = basis.astype(np.float32)
         kernel.rotate(fixed, basis, threads=threads)
         kernel.rotate(out, basis, self.warm, threads=threads)
-        spectrum = (self.config.unobserved_weight * np.maximum(values, 0.0)).astype(np.float32)
+        spectrum: F32 = (self.config.unobserved_weight * np.maximum(values, 0.0)).astype(np.float32)
         kernel.solve(
             fixed, self.indptr, self.items, self.weights, spectrum,
             _objective(self.config, int(np.count_nonzero(~other.empty))), out,
-            exact=self.exact, steps=self.config.cg_steps, order=self.order, threads=threads,
+            exact=self.exact_last if last else self.exact, steps=LAST_STEPS if last else self.config.cg_steps,
+            order=self.order, threads=threads,
         )  # fmt: skip
         return spectrum
 
@@ -270,7 +283,9 @@ def _objective(config: AlsConfig, others: int) -> kernel.Objective:
 
 
 def _diverged() -> TrainingFailed:
-    return TrainingFailed("als: the vectors are no longer finite", hint="raise `regularization`, or look for huge event weights")
+    return TrainingFailed(
+        "als: the vectors are no longer finite", hint="raise `regularization`, or look for huge event weights"
+    )
 
 
 def _unit(vectors: F32) -> F32:

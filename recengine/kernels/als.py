@@ -1,11 +1,12 @@
 """The door to the ALS kernels: solves of one side of a factorisation given the other.
 
-Stands on floor 1. In: factors `(n, width)` float32 whose width is a multiple of 16 (zeros beyond the real factor count), ragged entries.
-Out: arrays of the same layout. Every answer is the same for any `threads`, bit for bit.
+Stands on floor 1. In: factors `(n, width)` float32 whose width is a multiple of 16 (zeros beyond the real factor
+count), ragged entries. Out: arrays of the same layout. Every answer is the same for any `threads`, bit for bit.
 
 Why the eigenbasis: with G = Y^T Y = Q D Q^T and Y replaced by Y Q, the normal equations of a row read
-(alpha_0 D + ridge + Z^T C Z) x = Z^T C p, Z being the rows of its own entries. The dense d x d term is gone, so a conjugate-gradient step
-costs 4 n d instead of 2 d^2 + 4 n d, and a row with few entries has a small dual (n x n). Dot products do not notice a rotation of both sides.
+(alpha_0 D + ridge + Z^T C Z) x = Z^T C p, Z being the rows of its own entries. The dense d x d term is gone, so a
+conjugate-gradient step costs 4 n d instead of 2 d^2 + 4 n d, and a row with few entries has a small dual (n x n).
+Dot products do not notice a rotation of both sides.
 """
 
 from typing import Literal
@@ -27,7 +28,8 @@ class Objective:
 
     Parameters
     ----------
-    confidence : an entry of weight w > 0 has confidence max(1 + confidence * (w - 1), 0.001); one of w < 0 has |w| and preference 0.
+    confidence : an entry of weight w > 0 has confidence max(1 + confidence * (w - 1), 0.001); one of w < 0 has
+        confidence |w| (0.001 at least) and preference 0.
     regularization : lambda; a row of n entries is regularised by lambda * (n + unseen) ** exponent.
     unseen : alpha_0 * rows of the fixed side.
     exponent : nu.
@@ -71,7 +73,8 @@ def rotate(factors: F32, basis: F32, rows: I32 | None = None, *, threads: int = 
 
     Raises
     ------
-    ShapeError : `factors` is not a writable C-order (n, 16 k) float32 array, or `basis` is not (width, width) float32.
+    ShapeError : `factors` is not a writable C-order (n, 16 k) float32 array, `basis` is not (width, width) float32, or
+        `rows` points outside.
     """
     width = _factors("factors", factors, out=True).shape[1]
     if basis.shape != (width, width) or basis.dtype != np.float32:
@@ -83,9 +86,9 @@ def rotate(factors: F32, basis: F32, rows: I32 | None = None, *, threads: int = 
 
 
 def exact_rows(lengths: I64, width: int, steps: int, solver: Literal["auto", "cg", "exact"]) -> Mask:
-    """Choose the rows to solve exactly, uint8 (n,): all, none, or (`auto`) those where that is cheaper than `steps` of CG.
+    """Choose the rows to solve exactly, uint8 (n,): all, none, or (`auto`) where that is cheaper than `steps` of CG.
 
-    The costs are multiply-adds with weights measured on Zen 4; a CG row also pays for the rotation of the vector that it starts from.
+    The costs are multiply-adds with weights measured on Zen 4; a CG row also pays for the rotation of its start.
     """
     if solver != "auto":
         return np.full(len(lengths), solver == "exact", dtype=np.uint8)
@@ -148,9 +151,9 @@ def fold_in(
 ) -> F32:
     """Compute the factors of new or changed rows exactly, float32 (B, width).
 
-    Arguments as in `solve`. Entries without a factor (`fixed` is NaN there, or the row is beyond it) are left out; a row that keeps no
-    positive entry becomes NaN. Dual (n x n) for n <= width, else primal; one step of iterative refinement (Wilkinson 1963).
-    Cost of a row: n^2 * width + n^3 / 3 flops in the dual.
+    Arguments as in `solve`. Entries without a factor (`fixed` is NaN there, or the row is beyond it) are left out; a
+    row that keeps no positive entry becomes NaN. Dual (n x n) for n <= width, else primal; one step of iterative refinement
+    (Wilkinson 1963). Cost of a row: n^2 * width + n^3 / 3 flops in the dual.
 
     Raises
     ------
