@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -26,13 +27,14 @@ from recengine.store.vocab import Draft, Vocabularies
 
 __all__ = ("IngestReport", "SourceReport", "ingest")
 
+_CATALOGUES: tuple[Literal["items", "users"], ...] = ("items", "users")
+
 
 class IngestReport(msgspec.Struct, frozen=True, kw_only=True):
     """What one ingest did."""
 
-    events: SourceReport | None = None
-    items: SourceReport | None = None
-    users: SourceReport | None = None
+    sources: tuple[SourceReport, ...]
+    """In the order in which they were read: items, users, events."""
     quarantine: tuple[str, ...] = ()
     """The Parquet files with the bad rows."""
     seconds: float = 0.0
@@ -94,7 +96,7 @@ def ingest(
         Draft(vocabularies.types, "event_types"),
     )
 
-    def run(cursor: Cursor) -> dict[str, SourceReport]:
+    def run(cursor: Cursor) -> tuple[SourceReport, ...]:
         with Foreign(database.storage.threads, database.storage.memory_limit) as foreign:
             write = Write(
                 cursor,
@@ -109,19 +111,18 @@ def ingest(
                 progress=progress,
                 configured=frozenset(t.type for t in types),
             )
-            reports: dict[str, SourceReport] = {}
-            for name in ("items", "users"):
-                if name in sources:
-                    reports[name] = ingest_versions(write, name, sources[name])
+            reports = [ingest_versions(write, name, sources[name]) for name in _CATALOGUES if name in sources]
             if "events" in sources:
-                reports["events"] = ingest_events(write, sources["events"])
-            return reports
+                reports.append(ingest_events(write, sources["events"]))
+            return tuple(reports)
+
+    def committed() -> None:
+        for draft in drafts:
+            draft.keep()
+        aside.keep()
 
     try:
-        reports = database.write(run)
-    except BaseException:
+        reports = database.write(run, committed=committed)
+    finally:
         aside.discard()
-        raise
-    for draft in drafts:
-        draft.keep()
-    return IngestReport(**reports, quarantine=aside.keep(), seconds=time.perf_counter() - start)
+    return IngestReport(sources=reports, quarantine=aside.files, seconds=time.perf_counter() - start)

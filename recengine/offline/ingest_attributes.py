@@ -102,7 +102,7 @@ def _plan(name: str, value: str, kind_name: str, known: Attribute | None, separa
     if found not in _KINDS:
         raise BadColumn(
             f"{where}: the attribute {name!r} is {kind_name}",
-            hint="attributes are bool, number, string, list of strings, text, timestamp or vector; drop or flatten the column",
+            hint="use bool, number, string, list of strings, text, timestamp or vector; drop or flatten the column",
         )
     kind: Kind = "strings" if separator is not None and found == "text" else _KINDS[found]
     if known is not None and kind != known.kind:

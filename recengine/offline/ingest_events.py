@@ -50,6 +50,7 @@ def ingest_events(write: Write, origins: list[Origin]) -> SourceReport:
     for origin in origins:
         _File(write, origin, total).run()
     return SourceReport(
+        source="events",
         rows=total.rows,
         stored=total.stored,
         duplicates=total.taken - total.stored,
@@ -154,7 +155,7 @@ class _File:
     def _rows(
         self, batch: pa.RecordBatch, out: dict[str, npt.NDArray[np.generic] | pa.Array], reason: npt.NDArray[np.uint8]
     ) -> tuple[dict[str, npt.NDArray[np.generic] | pa.Array], npt.NDArray[np.uint8]]:
-        """Give ids their rows. Ids are added only for rows that are kept, so a batch with bad rows is screened first."""
+        """Give ids their rows. Ids are added only for kept rows, so a batch with bad rows is screened first."""
         write = self._write
         parts = [("user", write.users, _USER), ("item", write.items, _ITEM)]
         parts += [("type", write.types, _TYPE)] if "type" in self._roles else []

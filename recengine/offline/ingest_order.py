@@ -24,6 +24,8 @@ __all__ = ("OrderPlan", "plan_order")
 _EARLIEST, _LATEST = 7.3e8, 4.2e9
 _SCALES: dict[str, tuple[int, int]] = {"s": (1_000_000, 1), "ms": (1_000, 1), "us": (1, 1), "ns": (1, 1_000)}
 """Unit -> (microseconds in it, units in a microsecond)."""
+_UNITS: tuple[OrderUnit, ...] = ("s", "ms", "us", "ns")
+_MOST = 0.9
 _WHOLE = 2.0**53
 _NO_NUMBER, _NO_MOMENT = "NULL::DOUBLE", "NULL::BIGINT"
 
@@ -78,9 +80,7 @@ def plan_order(foreign: Foreign, part: Part, column: str, unit: OrderUnit, *, wh
         window = None if first is None else (first, last)
         return OrderPlan("timestamp", moment, "us", window)
     if unit == "auto":
-        unit = next(
-            (u for u, hit in zip(("s", "ms", "us", "ns"), hits, strict=True) if hit >= 0.9 * numbers), "integer"
-        )  # type: ignore[assignment]
+        unit = next((u for u, hit in zip(_UNITS, hits, strict=True) if hit >= _MOST * numbers), "integer")
     expression = compose.whole_number(column) if kind == "integer" else f"CAST({number} AS DOUBLE)"
     if unit == "integer":
         return OrderPlan("integer", expression, unit, _window(low, high, 1.0))

@@ -1,4 +1,4 @@
-"""Read item and user files: map columns, decide what kind every attribute is, set bad rows aside, and hand versions to the store.
+"""Read item and user files: map columns, find each attribute's kind, set bad rows aside, hand versions to the store.
 
 Part of the ingest stage (`ingest.py`).
 """
@@ -37,6 +37,7 @@ def ingest_versions(write: Write, source: Literal["items", "users"], origins: li
         taken, kept, quarantined = _file(write, source, origin, rows)
         rows, stored, bad = rows + taken + quarantined.total(), stored + kept, bad + quarantined
     return SourceReport(
+        source=source,
         rows=rows,
         stored=stored,
         duplicates=rows - stored - bad.total(),

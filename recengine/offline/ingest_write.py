@@ -1,11 +1,11 @@
-"""What the readers of events and of versions share during one ingest: the open transaction, the drafts, and the quarantine.
+"""What the readers of events and of versions share during one ingest: the transaction, the drafts, the quarantine.
 
 Part of the ingest stage (`ingest.py`).
 """
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -17,14 +17,14 @@ import pyarrow.compute as pc
 
 from recengine.errors import DirectoryInvalid, RowsRefused
 from recengine.store.cursor import Cursor
-from recengine.store.files import Foreign, Origin, Part
+from recengine.store.files import Foreign, Part
 from recengine.store.vocab import Draft
 
 __all__ = ("MAX_TIME", "OrderUnit", "Progress", "Quarantine", "SourceReport", "Write", "encode", "moments")
 
 OrderUnit: TypeAlias = Literal["auto", "s", "ms", "us", "ns", "integer"]
 Progress: TypeAlias = Callable[[str, int, int], None]
-"""`progress(source, done, total)`: rows of `events`, `items` or `users`; total 0 = not known. Called from the writer thread."""
+"""`progress(source, done, total)`: rows of events, items or users; total 0 = not known. On the writer thread."""
 
 MAX_TIME = 7_258_118_400_000_000
 """2200-01-01 in microseconds; a moment must lie between 1970 and this."""
@@ -33,6 +33,8 @@ MAX_TIME = 7_258_118_400_000_000
 class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one source: its rows are stored, duplicates (known already), or quarantined."""
 
+    source: str
+    """events | items | users."""
     rows: int
     stored: int
     duplicates: int
@@ -47,7 +49,7 @@ class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Quarantine:
-    """Collects bad rows: counts them by reason and keeps them, whole, in Parquet files that appear when the ingest is committed.
+    """Collects bad rows: counts them by reason, keeps them whole in Parquet files that appear once all is committed.
 
     Parameters
     ----------
@@ -61,11 +63,13 @@ class Quarantine:
         self._stamp = stamp
         self._strict = strict
         self._waiting: list[tuple[Path, Path]] = []
+        self.files: tuple[str, ...] = ()
+        """What was kept."""
 
     def take(
         self, foreign: Foreign, part: Part, source: str, rows: npt.NDArray[np.int64], reasons: list[str]
     ) -> Counter[str]:
-        """Take the bad rows (counted from 1) of `part`, and the lines that could not be read as rows; returns counts by reason.
+        """Take the bad rows (counted from 1) of `part`, and lines that were no rows; returns counts by reason.
 
         Raises
         ------
@@ -97,14 +101,14 @@ class Quarantine:
         foreign.quarantine(part, rows, reasons, waiting)
         return counts
 
-    def keep(self) -> tuple[str, ...]:
-        """Give the files their names; returns them."""
+    def keep(self) -> None:
+        """Give the files their names."""
         for waiting, final in self._waiting:
             waiting.replace(final)
-        return tuple(str(final) for _, final in self._waiting)
+        self.files = tuple(str(final) for _, final in self._waiting)
 
     def discard(self) -> None:
-        """Remove the files of an ingest that failed."""
+        """Remove the files of an ingest that failed; those that were kept stay."""
         for waiting, _ in self._waiting:
             waiting.unlink(missing_ok=True)
 
@@ -128,8 +132,6 @@ class Write:
     progress: Progress | None
     configured: frozenset[str] = frozenset()
     """Event types that the configuration lists."""
-    bad: dict[str, Counter[str]] = field(default_factory=dict)
-    sources: Mapping[str, list[Origin]] = field(default_factory=dict)
 
     def tell(self, source: str, done: int, total: int) -> None:
         """Report progress."""
@@ -138,7 +140,7 @@ class Write:
 
 
 def encode(column: pa.Array) -> tuple[npt.NDArray[np.int64], list[str | None]]:
-    """Split a column of ids into positions (n,) and the distinct ids, as text, that they point to; null is an id of its own."""
+    """Split a column of ids into positions (n,) and the distinct ids, as text, that they point to; null is one too."""
     encoded = column.dictionary_encode(null_encoding="encode")
     names: list[str | None] = pc.cast(encoded.dictionary, pa.string()).to_pylist()
     return encoded.indices.to_numpy(), names

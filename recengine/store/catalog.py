@@ -139,7 +139,7 @@ class VersionSink:
     def add(
         self, rows: npt.NDArray[np.int32], valid_from: pa.Array, available: pa.Array, values: Mapping[str, pa.Array]
     ) -> None:
-        """Take one batch: rows, `valid_from` int64 microseconds or null, `available` bool or null, a value array an attribute."""
+        """Take one batch: rows, `valid_from` int64 (us) or null, `available` bool or null, an array an attribute."""
         n = len(rows)
         seq = np.arange(self._seq + self.taken, self._seq + self.taken + n, dtype=np.int64)
         columns = {"seq": seq, "row": rows, "valid_from": valid_from, "available": available}
@@ -149,7 +149,7 @@ class VersionSink:
         self.taken += n
 
     def finish(self, *, at: int) -> int:
-        """Append what is new, valid from `at` (microseconds) where the source gave no date; returns how many versions that is."""
+        """Append what is new, valid from `at` (microseconds) where no date was given; returns how many versions."""
         told = [a.position for a in self._told.values()]
         kept = self._cursor.changed(
             compose.append_versions(self._owner, told, self._silent), {"now": at, "ever": NO_TIME}

@@ -1,4 +1,4 @@
-"""The one place where SQL is put together: names of foreign columns and files come in, quoted; values of users never do.
+"""The one place where SQL is put together: names of foreign columns and files come in, quoted; values never do.
 
 Everything that can be written down is a file in `sql/`; what stands here depends on columns that only the data knows.
 """
@@ -8,12 +8,15 @@ from collections.abc import Mapping, Sequence
 __all__ = (
     "add_attribute",
     "append_versions",
+    "attach",
     "attribute_fault",
     "attribute_value",
+    "copy_database",
     "count_of",
     "count_rows",
     "describe",
     "describe_fields",
+    "detach",
     "drop",
     "field",
     "fill_versions",
@@ -30,6 +33,7 @@ __all__ = (
     "source_view",
     "stage_versions",
     "survey_attributes",
+    "table_digest",
     "text_number",
     "text_time",
     "text_types",
@@ -91,7 +95,7 @@ def select(columns: Mapping[str, str], relation: str) -> str:
 
 
 def id_text(column: str, family: str) -> str:
-    """Read an id: integers as they are, whole floats as integers (a frame with gaps turns 7 into 7.0), the rest as text."""
+    """Read an id: integers as they are, whole floats as integers (a gap makes a frame's 7 a 7.0), the rest as text."""
     name = quoted(column)
     if family == "integer":
         return name
@@ -131,7 +135,7 @@ def text_time(column: str, family: str) -> str:
 
 
 def order_survey(number: str, moment: str, ranges: Sequence[tuple[float, float]], relation: str) -> str:
-    """Count what an order column holds: rows, numbers, moments, whole numbers, numbers in each range; smallest and largest of both."""
+    """Count what an order column holds: rows, numbers, moments, extremes of both, numbers in each range."""
     counts = ", ".join(f"count(*) FILTER (n BETWEEN {low!r} AND {high!r})" for low, high in ranges)
     return (
         f"SELECT count(*), count(n), count(t), min(n), max(n), min(t), max(t), {counts} "
@@ -140,7 +144,7 @@ def order_survey(number: str, moment: str, ranges: Sequence[tuple[float, float]]
 
 
 def quarantine(source: str, relation: str, path: str, *, rejected: bool) -> str:
-    """Copy the rows that `bad_rows(_row, _reason)` lists, with all their columns, and lines that were no rows at all, to a Parquet file."""
+    """Copy the rows that `bad_rows(_row, _reason)` lists, and lines that were no rows at all, to a Parquet file."""
     rows = (
         f"SELECT {literal(source)} AS _source, b._row, b._reason, r.* EXCLUDE (_row) FROM bad_rows b "
         f"JOIN (SELECT row_number() OVER () AS _row, * FROM {quoted(relation)}) r USING (_row)"
@@ -158,7 +162,7 @@ def rejects() -> str:
     )
 
 
-# ------------------------------------------------------------------------------------------------- attributes and versions
+# ----------------------------------------------------------------------------------------- attributes and versions
 
 STORED = {
     "bool": "BOOLEAN",
@@ -217,7 +221,7 @@ def attribute_fault(values: Mapping[str, tuple[str, str]]) -> str:
 
 
 def survey_attributes(texts: Mapping[str, str], vectors: Mapping[str, str], relation: str) -> str:
-    """Measure columns, {name: expression}: rows, characters on average and distinct texts; shortest and longest vectors."""
+    """Measure {name: expression}: rows, average characters and distinct texts; shortest and longest vectors."""
     measures = [f"count({e}), coalesce(avg(length({e})), 0), approx_count_distinct({e})" for e in texts.values()]
     measures += [f"coalesce(min(len({e})), 0), coalesce(max(len({e})), 0)" for e in vectors.values()]
     return f"SELECT {', '.join(measures)} FROM {quoted(relation)}"
@@ -231,7 +235,8 @@ def add_attribute(owner: str, position: int, kind: str, size: int) -> str:
 def stage_versions(attributes: Mapping[int, tuple[str, int]]) -> str:
     """Make the temporary table of versions to be compared, {position: (kind, size)}."""
     columns = "".join(f", a{position} {_stored(kind, size)}" for position, (kind, size) in attributes.items())
-    return f'CREATE OR REPLACE TEMP TABLE staged_versions (seq BIGINT, "row" INTEGER, valid_from BIGINT, available BOOLEAN{columns})'
+    fixed = 'seq BIGINT, "row" INTEGER, valid_from BIGINT, available BOOLEAN'
+    return f"CREATE OR REPLACE TEMP TABLE staged_versions ({fixed}{columns})"
 
 
 def fill_versions(positions: Sequence[int]) -> str:
@@ -272,7 +277,7 @@ def append_versions(owner: str, told: Sequence[int], silent: Sequence[int]) -> s
 
 
 def read_versions(owner: str, positions: Sequence[int]) -> str:
-    """Read the version of every item or user that is valid at $as_of (NULL = the latest), and since when it is described."""
+    """Read the version of every item or user valid at $as_of (NULL = the latest), and since when it is described."""
     columns = "".join(f", a{p}" for p in positions)
     return f"""
         SELECT "row", available, min(valid_from) OVER (PARTITION BY "row") AS since{columns}
@@ -280,3 +285,26 @@ def read_versions(owner: str, positions: Sequence[int]) -> str:
         QUALIFY row_number() OVER (PARTITION BY "row" ORDER BY valid_from DESC, seq DESC) = 1
         ORDER BY "row"
     """
+
+
+# -------------------------------------------------------------------------------------------------------- backups
+
+
+def attach(path: str, name: str) -> str:
+    """Attach the database file at `path` under `name`."""
+    return f"ATTACH {literal(path)} AS {quoted(name)}"
+
+
+def detach(name: str) -> str:
+    """Let an attached database go; its file is whole then."""
+    return f"DETACH {quoted(name)}"
+
+
+def copy_database(source: str, target: str) -> str:
+    """Copy all tables of one attached database into another."""
+    return f"COPY FROM DATABASE {quoted(source)} TO {quoted(target)}"
+
+
+def table_digest(catalog: str, table: str) -> str:
+    """Count the rows of a table and hash its content, whatever the order of the rows."""
+    return f"SELECT count(*), coalesce(bit_xor(hash(t)), 0)::VARCHAR FROM {quoted(catalog)}.{quoted(table)} AS t"

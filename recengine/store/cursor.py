@@ -6,7 +6,7 @@ wrongly (measured: 266 of 800 answers), so each belongs to the thread that asked
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import duckdb
@@ -135,6 +135,20 @@ class Cursor:
         finally:
             with self.guarded():
                 self.raw.unregister(name)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make the block one transaction: all of it, or nothing."""
+        with self.guarded():
+            self.raw.begin()
+        try:
+            yield
+        except BaseException:
+            with suppress(duckdb.Error):  # an invalidated database has nothing left to roll back
+                self.raw.rollback()
+            raise
+        with self.guarded():
+            self.raw.commit()
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -1,4 +1,4 @@
-"""The database file: one writer thread, one cursor a reading thread, a locked configuration, and a way back after a failure.
+"""The database file: one writer thread, one cursor a reading thread, a locked configuration, a way back after failure.
 
 Why one writer: appends of one transaction at a time never conflict, and what is acknowledged has one order.
 Why a locked configuration: after opening, SQL can reach no file, no network and no extension; foreign files are read by
@@ -96,16 +96,17 @@ class Database:
                 self._mine.cursor = mine
             return mine[1]
 
-    def write(self, fn: Callable[[Cursor], T]) -> T:
-        """Run `fn(cursor)` in one transaction on the writer thread; commit and return its result, or roll back and raise.
+    def write(self, fn: Callable[[Cursor], T], *, committed: Callable[[], None] | None = None) -> T:
+        """Run `fn(cursor)` in one transaction on the writer thread and return its result, or roll back and raise.
 
-        Calls queue. An interrupt (Ctrl-C) while waiting rolls the transaction back before it goes on.
+        Calls queue. `committed` is called on the writer thread right after the commit. An interrupt (Ctrl-C) while
+        waiting rolls the transaction back, unless it is committed already, before it goes on.
         """
         if threading.current_thread().name.startswith("recengine-writer"):
             raise EngineFault("a write was started inside a write", hint="please report this")
         if self._closed:
             raise EngineFault("the database is closed", hint="open it again")
-        future: Future[T] = self._writer.submit(self._transact, fn)
+        future: Future[T] = self._writer.submit(self._transact, fn, committed)
         try:
             return future.result()
         except BaseException:
@@ -132,20 +133,14 @@ class Database:
 
     # ------------------------------------------------------------------------------------------------ inside
 
-    def _transact(self, fn: Callable[[Cursor], T]) -> T:
+    def _transact(self, fn: Callable[[Cursor], T], committed: Callable[[], None] | None) -> T:
         cursor = self.read()
         self._active = cursor
         try:
-            with cursor.guarded():
-                cursor.raw.begin()
-            try:
+            with cursor.transaction():
                 result = fn(cursor)
-            except BaseException:
-                with suppress(duckdb.Error):  # an invalidated database has nothing left to roll back
-                    cursor.raw.rollback()
-                raise
-            with cursor.guarded():
-                cursor.raw.commit()
+            if committed is not None:
+                committed()
             return result
         finally:
             self._active = None

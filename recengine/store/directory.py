@@ -1,4 +1,4 @@
-"""A data directory: where the database, the models and the keys of one shop live. `create` makes one, `check` recognises one."""
+"""A data directory: the home of one shop's database, models and keys. `create` makes one, `check` recognises one."""
 
 import os
 from pathlib import Path

@@ -24,21 +24,25 @@ __all__ = ("EventSink", "OrderKind", "Span", "order_kind", "read_events", "set_o
 OrderKind = Literal["timestamp", "integer"]
 
 
-def read_events(database: Database, *, as_of: int | None = None, users: I32 | None = None) -> EventColumns:
+def read_events(
+    database: Database, *, as_of: int | None = None, users: I32 | None = None, after: int = -1
+) -> EventColumns:
     """Read events, ordered by (user, time, seq).
 
     Parameters
     ----------
     as_of : nothing later than this; None = all.
     users : int32 rows of the users wanted; None = all.
+    after : only events with a higher `seq`: what was appended since.
 
     Cost: about 0.3 us an event, most of it the sort.
     """
     cursor = database.read()
+    params = {"as_of": as_of, "after": after}
     if users is None:
-        table = cursor.table(query("store/read_events"), {"as_of": as_of})
+        table = cursor.table(query("store/read_events"), params)
     else:
-        table = cursor.table(query("store/read_events_of"), {"as_of": as_of, "users": users.tolist()})
+        table = cursor.table(query("store/read_events_of"), {**params, "users": users.tolist()})
     types = tuple(cursor.table(query("store/read_event_types"))["id"].to_pylist())
     return EventColumns(
         seq=_column(table, "seq", np.int64),
@@ -126,7 +130,7 @@ class EventSink:
             cursor.execute(query("store/stage_events"))
 
     def add(self, batch: dict[str, npt.NDArray[Any] | pa.Array]) -> None:
-        """Take one batch: `user`, `item` int32, `type` int16, `value` float32, `time` int64 (ignored without an order), ids as Arrow strings."""
+        """Take one batch: `user`, `item` int32, `type` int16, `value` float32, `time` int64 (if ordered), Arrow ids."""
         n = len(batch["user"])
         if n == 0:
             return

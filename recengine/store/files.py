@@ -97,7 +97,7 @@ def _files(pattern: str, where: str) -> list[Origin]:
         if reader is None:
             raise SourceUnreadable(
                 f"{where}: {name}: the format is not known by its ending",
-                hint="CSV (.csv .tsv .txt), Parquet (.parquet .pq), JSON lines (.jsonl .ndjson .json), each text also .gz or .zst",
+                hint="use .csv .tsv .txt, .jsonl .ndjson .json (each also .gz or .zst), .parquet or .pq",
             )
         listed.append(Origin(label=Path(name).name, path=Path(name), reader=reader))
     return listed

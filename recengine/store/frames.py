@@ -1,4 +1,4 @@
-"""What Python callers hand in, made an Arrow table: frames (pandas, polars, pyarrow), dicts, lists of dicts, lists of our Structs.
+"""What Python callers hand in, made an Arrow table: pandas, polars and pyarrow frames, dicts, lists of dicts, Structs.
 
 Why Arrow by its PyCapsule interface: no frame library is imported here, and columns come over without a copy where the
 memory allows.
@@ -50,7 +50,7 @@ def _table(source: object, where: str) -> pa.Table:
         return _columns(_rows(source, where), where)
     raise SourceUnreadable(
         f"{where}: cannot read a {type(source).__name__}",
-        hint="give a path, a list of paths, a pandas, polars or pyarrow frame, a dict of columns, or a list of dicts or Structs",
+        hint="give a path or paths, a pandas, polars or pyarrow frame, a dict of columns, a list of dicts or Structs",
     )
 
 

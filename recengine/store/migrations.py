@@ -43,7 +43,7 @@ def version(cursor: Cursor) -> int | None:
     found = cursor.rows(query("store/read_meta"), {"key": "schema"}) if "meta" in tables else []
     if not found or not str(found[0][0]).isdigit():
         raise StoreCorrupt(
-            f"this DuckDB database is not of recengine: it has the tables {', '.join(sorted(tables)[:5])} and no schema version",
+            f"not a database of recengine: it has the tables {', '.join(sorted(tables)[:5])} and no schema version",
             hint="give the folder of a recengine data directory",
         )
     return int(found[0][0])

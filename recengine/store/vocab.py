@@ -67,7 +67,9 @@ class Vocabulary:
         """Name many rows, each in 0 .. len - 1."""
         names = self._ids
         if len(rows) and (int(rows.min()) < 0 or int(rows.max()) >= len(names)):
-            raise EngineFault(f"rows {rows.min()} to {rows.max()} of a vocabulary of {len(names)}", hint="please report this")
+            raise EngineFault(
+                f"rows {rows.min()} to {rows.max()} of a vocabulary of {len(names)}", hint="please report this"
+            )
         return [names[row] for row in rows.tolist()]
 
     def extend(self, names: Sequence[str]) -> None:
@@ -122,7 +124,7 @@ class Draft:
         return out
 
     def encoded(self, positions: I64, names: Sequence[str | None]) -> I32:
-        """Look up `names[positions]`, all of which fit; only ids that are pointed to are added. int32 like `positions`."""
+        """Look up `names[positions]`, which all fit; only ids that are pointed to are added. int32 like `positions`."""
         used = np.zeros(len(names), dtype=np.bool_)
         used[positions] = True
         rows = np.full(len(names), -1, dtype=np.int32)

@@ -3,13 +3,15 @@
 -- rows: none
 CREATE TABLE decisions (
     request_id VARCHAR NOT NULL,
-    "at" BIGINT NOT NULL,
+    "at" BIGINT NOT NULL, -- microseconds since 1970
     user_id VARCHAR,
     version VARCHAR NOT NULL,
-    items VARCHAR[] NOT NULL,
+    cold BOOLEAN NOT NULL,
+    items VARCHAR[] NOT NULL, -- best first
     scores FLOAT[] NOT NULL,
-    reasons VARCHAR[] NOT NULL,
+    reasons VARCHAR[] NOT NULL, -- the leading reason of each item
+    contributions VARCHAR NOT NULL, -- JSON: for each item {model: share of the score}
     degraded VARCHAR[] NOT NULL,
-    micros INTEGER NOT NULL,
-    detail VARCHAR NOT NULL -- JSON
+    batch INTEGER NOT NULL, -- requests answered together
+    times VARCHAR NOT NULL -- JSON: {stage: nanoseconds of the batch}
 )

@@ -1,0 +1,221 @@
+"""Backup and restore of a data directory: a verified copy that is there whole or not at all.
+
+The database is copied by `COPY FROM DATABASE` inside one transaction, so the copy is one moment of a live store, and
+compact: what was deleted is not in it. The locked database may ATTACH files in one folder only, `backup.tmp` beside it;
+the copy is made there and moved to the target. So a backup needs room for one copy on the disk of the data directory.
+Every table is compared with its copy by rows and by a hash of its content, and every file is listed in `backup.json`
+with its BLAKE2b; `restore` checks both before the new directory appears.
+"""
+
+import hashlib
+import os
+import shutil
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from recengine.errors import DirectoryInvalid, EngineFault, StoreCorrupt, StoreFailed
+from recengine.store import compose, directory
+from recengine.store.cursor import Cursor
+from recengine.store.database import FILE, STAGING, Database
+from recengine.store.migrations import SCHEMA
+from recengine.store.queries import query
+
+__all__ = ("BackupReport", "backup", "restore")
+
+MANIFEST = "backup.json"
+FORMAT = 1
+_COPY = "copy_of_store"
+
+
+class Table(msgspec.Struct, frozen=True):
+    """A table: its rows, and the XOR of their hashes (the order does not matter)."""
+
+    rows: int
+    digest: str
+
+
+class BackupReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a backup holds; stored in it as `backup.json`."""
+
+    format: int
+    created: str
+    schema: int
+    tables: dict[str, Table]
+    files: dict[str, str]
+    """Path below the folder -> hex BLAKE2b-256 of the content."""
+
+
+def backup(source: Path | Database, target: Path) -> BackupReport:
+    """Copy the data directory `source` (or the one of an open database) to the new folder `target`.
+
+    Raises
+    ------
+    DirectoryInvalid : `source` is no data directory, or `target` exists.
+    StoreLocked : another process holds the store: stop it, or let it make the backup.
+    StoreFailed : the disk is full, or the copy differs from the store.
+    """
+    if target.exists():
+        raise DirectoryInvalid(f"{target}: exists already", hint="a backup goes into a new folder")
+    if isinstance(source, Path):
+        directory.check(source)
+        with Database.open(source / FILE) as database:
+            return _backup(database, target)
+    return _backup(source, target)
+
+
+def restore(source: Path, target: Path) -> BackupReport:
+    """Make the data directory `target` from the backup `source`.
+
+    Raises
+    ------
+    DirectoryInvalid : `source` is no backup, or `target` exists and is not empty.
+    StoreCorrupt : the backup is damaged.
+    StoreFailed : the disk is full.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise DirectoryInvalid(f"{target}: is not empty", hint="restore into a new folder")
+    report = _manifest(source)
+    for name, digest in report.files.items():
+        path = source / name
+        if not path.is_file() or _digest(path) != digest:
+            raise StoreCorrupt(f"{source.name}: {name} is missing or damaged", hint="use another backup")
+    work = target.with_name(f".{target.name}.restoring")
+    try:
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        for name in report.files:
+            (work / name).parent.mkdir(parents=True, exist_ok=True)
+            _copy(source / name, work / name)
+        (work / directory.ARTIFACTS).mkdir(exist_ok=True)
+        with Database.open(work / FILE) as database:
+            found = _tables(database.read(), database.path.stem)
+        differing = sorted(name for name, table in report.tables.items() if found.get(name) != table)
+        if differing:
+            raise StoreCorrupt(
+                f"{source.name}: the table {differing[0]} differs from what was saved", hint="use another backup"
+            )
+        if target.exists():
+            target.rmdir()
+        _publish(work, target)
+    except OSError as err:
+        if isinstance(err, StoreFailed | DirectoryInvalid):
+            raise
+        raise StoreFailed(
+            f"{target}: cannot be written: {err.strerror}", hint="free disk space, check permissions"
+        ) from err
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return report
+
+
+def _backup(database: Database, target: Path) -> BackupReport:
+    home = database.path.parent
+    staging = home / STAGING
+    work = target.with_name(f".{target.name}.saving")
+    try:
+        for folder in (staging, work):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+        tables = _copy_database(database, staging / FILE)
+        _copy(staging / FILE, work / FILE)
+        (staging / FILE).unlink()
+        _copy_rest(home, work)
+        report = BackupReport(
+            format=FORMAT,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            schema=SCHEMA,
+            tables=tables,
+            files={p.relative_to(work).as_posix(): _digest(p) for p in sorted(work.rglob("*")) if p.is_file()},
+        )
+        with (work / MANIFEST).open("wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(report)))
+            os.fsync(file.fileno())
+        _publish(work, target)
+    except OSError as err:
+        if isinstance(err, StoreFailed | DirectoryInvalid):
+            raise
+        raise StoreFailed(
+            f"{target}: cannot be written: {err.strerror}", hint="free disk space, check permissions"
+        ) from err
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        shutil.rmtree(work, ignore_errors=True)
+    return report
+
+
+def _copy_database(database: Database, path: Path) -> dict[str, Table]:
+    cursor = database.read()
+    cursor.execute(compose.attach(str(path), _COPY))
+    try:
+        with cursor.transaction():
+            cursor.execute(compose.copy_database(database.path.stem, _COPY))
+            mine, copied = _tables(cursor, database.path.stem), _tables(cursor, _COPY)
+    finally:
+        cursor.execute(compose.detach(_COPY))
+    if mine != copied:
+        raise StoreFailed("the copy of the database differs from the store", hint="check the disk and try again")
+    return mine
+
+
+def _tables(cursor: Cursor, catalog: str) -> dict[str, Table]:
+    names = [name for (name,) in cursor.rows(query("store/list_tables_of"), {"catalog": catalog})]
+    if "meta" not in names:
+        raise EngineFault(f"the database {catalog} has no tables", hint="please report this")
+    return {name: Table(*cursor.row(compose.table_digest(catalog, name))) for name in names}
+
+
+def _copy_rest(home: Path, work: Path) -> None:
+    if (home / directory.CONFIG).is_file():
+        _copy(home / directory.CONFIG, work / directory.CONFIG)
+    artifacts = home / directory.ARTIFACTS
+    for path in sorted(artifacts.rglob("*")):
+        name = path.relative_to(home)
+        if path.is_file() and not any(part.startswith(".tmp") for part in name.parts):
+            (work / name).parent.mkdir(parents=True, exist_ok=True)
+            _copy(path, work / name)
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+    with target.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _publish(work: Path, target: Path) -> None:
+    work.rename(target)
+    with suppress(OSError):  # some file systems cannot sync a folder; the rename stands all the same
+        handle = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).hexdigest()
+
+
+def _manifest(source: Path) -> BackupReport:
+    path = source / MANIFEST
+    if not path.is_file():
+        raise DirectoryInvalid(
+            f"{source}: is no backup, it has no {MANIFEST}", hint="give a folder that `recengine backup` made"
+        )
+    try:
+        report = msgspec.json.decode(path.read_bytes(), type=BackupReport)
+    except (msgspec.DecodeError, UnicodeDecodeError) as err:
+        raise StoreCorrupt(f"{source.name}: {MANIFEST} is damaged: {err}", hint="use another backup") from err
+    if report.format > FORMAT:
+        raise DirectoryInvalid(
+            f"{source}: the backup has format {report.format}, {FORMAT} is known", hint="upgrade recengine"
+        )
+    unsafe = [name for name in report.files if Path(name).is_absolute() or ".." in Path(name).parts]
+    if unsafe or FILE not in report.files:
+        raise StoreCorrupt(
+            f"{source.name}: {MANIFEST} is damaged: it lists {unsafe[:1] or 'no database'}", hint="use another backup"
+        )
+    return report
