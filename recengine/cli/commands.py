@@ -68,13 +68,19 @@ def ingest(args: Namespace) -> None:
 
 def ingested(report: Any) -> None:
     """Print an ingest report."""
+    found = (("events", report.events), ("items", report.items), ("users", report.users))
+    sources = {name: source for name, source in found if source is not None}
     show.table(
         ["source", "rows", "stored", "known", "quarantined", "seconds"],
-        [[s.source, s.rows, s.stored, s.duplicates, sum(s.quarantined.values()), s.seconds] for s in report.sources],
+        [[name, s.rows, s.stored, s.duplicates, sum(s.quarantined.values()), s.seconds] for name, s in sources.items()],
     )
-    for source in report.sources:
+    for name, source in sources.items():
         for reason, count in sorted(source.quarantined.items()):
-            show.warn(f"  {source.source}: {count} x {reason}")
+            show.warn(f"  {name}: {count} x {reason}")
+        for kind, count in sorted(source.unknown_types.items()):
+            show.warn(f"  {name}: {count} events of type {kind!r}, which the configuration does not list, count 1.0 each")
+    for file in report.quarantine:
+        show.warn(f"  bad rows are kept in {file}")
 
 
 def train(args: Namespace) -> None:
