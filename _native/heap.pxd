@@ -67,6 +67,22 @@ cdef extern from *:
             sift_down(heap, size, 0, last);
         }
     }
+    /* Best first, by bytes of the score from the lowest up (stable, so equal scores stay by index when they came so); `spare` is as long as `keys`. */
+    static void sort_by_score(uint64_t *keys, uint64_t *spare, int64_t size) {
+        uint32_t starts[4][256] = {{0}};
+        int64_t i, in_order = 1;
+        for (i = 0; i + 1 < size; i++) in_order &= keys[i] > keys[i + 1];
+        if (in_order) return;
+        for (i = 0; i < size; i++)
+            for (int b = 0; b < 4; b++) starts[b][255 - (uint8_t)(keys[i] >> (32 + 8 * b))]++;
+        for (int b = 0; b < 4; b++) {
+            uint32_t *at = starts[b], sum = 0;
+            if (at[255 - (uint8_t)(keys[0] >> (32 + 8 * b))] == size) continue;  /* one value only: nothing to move */
+            for (int v = 0; v < 256; v++) { uint32_t n = at[v]; at[v] = sum; sum += n; }
+            for (i = 0; i < size; i++) spare[at[255 - (uint8_t)(keys[i] >> (32 + 8 * b))]++] = keys[i];
+            memcpy(keys, spare, size * sizeof *keys);
+        }
+    }
     #endif
     """
     uint64_t rank_key(float score, uint32_t index) noexcept nogil
@@ -74,3 +90,4 @@ cdef extern from *:
     uint32_t key_index(uint64_t key) noexcept nogil
     int64_t heap_offer(uint64_t *heap, int64_t size, int64_t n, uint64_t key) noexcept nogil
     void heap_sort(uint64_t *heap, int64_t size) noexcept nogil
+    void sort_by_score(uint64_t *keys, uint64_t *spare, int64_t size) noexcept nogil

@@ -73,6 +73,10 @@ cdef extern from *:
         for (int i = 0; i < U * P; i++) out[i] = sum[i] + 0.0f;  /* -0.0 becomes 0.0, as in the key */
     }
 
+    /* Four queries x one panel, and one query x four panels: four sums hide the latency of the multiply-add. */
+    static inline void dots_4x1(const float *panel, int64_t factors, const float *queries, v16 *out) { tile(4, 1, panel, factors, queries, out); }
+    static inline void dots_1x4(const float *panels, int64_t factors, const float *query, v16 *out) { tile(1, 4, panels, factors, query, out); }
+
     /* One step of a sum, rounded once where the tile's is: gcc contracts vector a * b + c, but splits a scalar loop when it vectorises it. */
     #ifdef __FMA__
     #define FMA(a, b, c) __builtin_fmaf(a, b, c)
@@ -136,7 +140,11 @@ cdef extern from *:
     }
     #endif
     """
+    ctypedef struct v16:
+        pass
     enum: LANES
+    void dots_4x1(const float *panel, int64_t factors, const float *queries, v16 *out) noexcept nogil
+    void dots_1x4(const float *panels, int64_t factors, const float *query, v16 *out) noexcept nogil
     enum: ROWS
     void dot_rows(const float *query, const float *const *rows, int64_t factors, float *out) noexcept nogil
     enum: TILE_QUERIES

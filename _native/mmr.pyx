@@ -1,66 +1,225 @@
-"""Greedy maximal marginal relevance; the door is recengine/kernels/mmr.py."""
-from cython.parallel cimport prange
-from libc.math cimport NAN
-from libc.stdint cimport int32_t, int64_t
+"""Greedy maximal marginal relevance, lazily; the door is recengine/kernels/mmr.py.
 
+The closest picked item only gets closer, so an old gain is an upper bound of the new one (lazy greedy, Minoux 1978): a block of 16
+candidates whose bound is below the best gain so far is left as it is, and catches up on all the picks it missed when it may matter.
+Blocks stand in the order of relevance, so most are never looked at, nor their vectors gathered. The picks are those of the plain loop.
+"""
+from cython.parallel cimport prange, threadid
+from libc.math cimport INFINITY
+from libc.stdint cimport int32_t, int64_t, uint64_t
+
+from heap cimport key_index, key_score, rank_key, sort_by_score
+from lanes cimport LANES, dots_1x4, dots_4x1, v16
 from ragged cimport broken_row
 
+cdef extern from *:
+    """
+    /* A dot with a vector of NaN is no cosine: the comparison leaves `closest` as it was. */
+    static inline void absorb(const v16 *dots, float *closest) {
+        for (int i = 0; i < LANES; i++) closest[i] = (*dots)[i] > closest[i] ? (*dots)[i] : closest[i];
+    }
+    static inline float regain(const float *base, const float *closest, float away, float *gain) {
+        float best = -INFINITY;
+        for (int i = 0; i < LANES; i++) gain[i] = base[i] - away * closest[i];
+        for (int i = 0; i < LANES; i++) best = gain[i] > best ? gain[i] : best;
+        return best;
+    }
+    """
+    void absorb(const v16 *dots, float *closest) noexcept nogil
+    float regain(const float *base, const float *closest, float away, float *gain) noexcept nogil
 
-cdef void _arrange(const int32_t *items, const float *relevance, int64_t start, int64_t length, const float *vectors, int64_t n_vectors, int64_t d,
-                   int64_t n, float weight, float *scaled, float *closest, int64_t *picks) noexcept nogil:
-    cdef int64_t i, k, pick, last = -1
-    cdef float low = 0, high = 0, best, score, cosine
-    cdef bint any_scored = False
-    for i in range(length):
-        if relevance[i] - relevance[i] == 0:
-            if not any_scored or relevance[i] < low:
-                low = relevance[i]
-            if not any_scored or relevance[i] > high:
-                high = relevance[i]
-            any_scored = True
-    for i in range(length):
-        closest[i] = 0
-        scaled[i] = min(max((relevance[i] - low) / (high - low), 0), 1) if high > low and relevance[i] == relevance[i] else relevance[i]
-        if weight == 1:
-            scaled[i] = relevance[i]
-    for pick in range(n):
-        best = 0
-        picks[pick] = -1
-        for i in range(length):
-            if scaled[i] != scaled[i]:
+cdef enum:
+    GROUP = 4  # picked vectors that one pass over a block compares
+
+
+cdef struct Row:
+    int64_t d, blocks
+    float away
+    uint64_t *keys
+    uint64_t *spare
+    float *base      # weight x relevance; -inf = taken, or no candidate
+    float *closest   # cosine to the closest picked item the block knows of
+    float *gain
+    float *bound     # a block's best gain
+    float *top       # a block's best gain before anything was picked
+    float *panels    # the vectors, 16 candidates a panel, factor-major
+    float *picked    # picked vectors, factor-major in groups of GROUP
+    float *last      # the vector picked last
+    int32_t *seen    # how many picks a block knows of; -1 = its vectors are not gathered yet
+
+
+cdef void _gather(Row *row, int64_t block, const int32_t *items, const float *vectors, int64_t n_vectors) noexcept nogil:
+    cdef int64_t lane, k, item, d = row.d
+    cdef float *panel = row.panels + block * d * LANES
+    cdef const float *vector
+    for lane in range(LANES):
+        item = -1
+        if row.base[block * LANES + lane] != -INFINITY:
+            item = items[key_index(row.keys[block * LANES + lane])]
+        if 0 <= item < n_vectors:
+            vector = vectors + item * d
+            for k in range(d):
+                panel[k * LANES + lane] = vector[k]
+        else:
+            for k in range(d):
+                panel[k * LANES + lane] = 0
+    row.seen[block] = 0
+
+
+cdef void _catch_up(Row *row, int64_t block, int32_t picks, float best, const int32_t *items, const float *vectors, int64_t n_vectors) noexcept nogil:
+    """Bring `block` up to `picks` picks; where it and the three after it miss just one, do all four at once."""
+    cdef v16 dots[4]
+    cdef int64_t b, i, group, at, d = row.d
+    cdef bint four = block + 4 <= row.blocks
+    for b in range(block, block + 4 if four else block):
+        four = four and row.bound[b] >= best and max(row.seen[b], 0) == picks - 1
+    for b in range(block, block + (4 if four else 1)):
+        if row.seen[b] < 0:
+            _gather(row, b, items, vectors, n_vectors)
+    if four:
+        dots_1x4(row.panels + block * d * LANES, d, row.last, dots)
+        for i in range(4):
+            absorb(&dots[i], row.closest + (block + i) * LANES)
+    else:
+        for group in range(row.seen[block] // GROUP, (picks + GROUP - 1) // GROUP):
+            dots_4x1(row.panels + block * d * LANES, d, row.picked + group * GROUP * d, dots)
+            for i in range(GROUP):
+                absorb(&dots[i], row.closest + block * LANES)
+    for b in range(block, block + (4 if four else 1)):
+        at = b * LANES
+        row.bound[b] = regain(row.base + at, row.closest + at, row.away, row.gain + at)
+        row.seen[b] = picks
+
+
+cdef int64_t _best(Row *row, int32_t picks, const int32_t *items, const float *vectors, int64_t n_vectors) noexcept nogil:
+    """Return the rank of the candidate with the highest gain, ties to the earlier position."""
+    cdef int64_t b, i, at = -1
+    cdef float best = -INFINITY
+    for b in range(row.blocks):
+        if row.top[b] < best:
+            break
+        if row.bound[b] < best or row.bound[b] == -INFINITY:
+            continue
+        if row.seen[b] < picks:
+            _catch_up(row, b, picks, best, items, vectors, n_vectors)
+            if row.bound[b] < best:
                 continue
-            if last >= 0 and weight < 1 and 0 <= items[i] < n_vectors and 0 <= items[last] < n_vectors:
-                cosine = 0
-                for k in range(d):
-                    cosine += vectors[items[i] * d + k] * vectors[items[last] * d + k]
-                if cosine > closest[i]:
-                    closest[i] = cosine
-            score = scaled[i] if last < 0 or weight == 1 else weight * scaled[i] - (1 - weight) * closest[i]
-            if picks[pick] < 0 or score > best:
-                best = score
-                picks[pick] = start + i
-        last = picks[pick] - start if picks[pick] >= 0 else -1
-        if last >= 0:
-            scaled[last] = NAN
+        for i in range(b * LANES, (b + 1) * LANES):
+            if row.gain[i] > best or (row.gain[i] == best and at >= 0 and key_index(row.keys[i]) < key_index(row.keys[at])):
+                best = row.gain[i]
+                at = i
+    return at
+
+
+cdef void _scale(Row *row, int64_t size, float weight) noexcept nogil:
+    """Fill `base`: relevance from its lowest finite value to its highest, as 0..1, times the weight; then the first bounds."""
+    cdef int64_t i, b, high = 0, low = size - 1
+    cdef double r, floor, span
+    while high < size and key_score(row.keys[high]) == INFINITY:
+        high += 1
+    while low > high and key_score(row.keys[low]) == -INFINITY:
+        low -= 1
+    floor = key_score(row.keys[low])
+    span = key_score(row.keys[high]) - floor if high < low else 0
+    for i in range(row.blocks * LANES):
+        row.closest[i] = 0
+        if i >= size:
+            row.base[i] = -INFINITY
+        elif span > 0:
+            r = (key_score(row.keys[i]) - floor) / span
+            row.base[i] = weight * <float> min(max(r, 0), 1)
+        else:
+            row.base[i] = weight if i < high else 0
+        row.gain[i] = row.base[i]
+    for b in range(row.blocks):
+        row.bound[b] = row.top[b] = row.base[b * LANES]
+        row.seen[b] = -1
+
+
+cdef void _arrange(Row *row, const int32_t *items, const float *relevance, int64_t start, int64_t length, const float *vectors, int64_t n_vectors,
+                   int64_t n, float weight, int64_t *picks) noexcept nogil:
+    cdef int64_t i, k, item, at, slot, size = 0, d = row.d
+    cdef float *group
+    for i in range(length):
+        if relevance[i] == relevance[i]:
+            row.keys[size] = rank_key(relevance[i], <unsigned int> i)
+            size += 1
+    sort_by_score(row.keys, row.spare, size)
+    for i in range(n):
+        picks[i] = start + key_index(row.keys[i]) if i < size else -1
+    if weight == 1 or size < 2 or n < 2:
+        return
+    row.blocks = (size + LANES - 1) // LANES
+    row.away = 1 - weight
+    _scale(row, size, weight)
+    at = 0
+    for i in range(1, min(n, size)):
+        row.base[at] = -INFINITY  # taken
+        row.gain[at] = -INFINITY
+        row.bound[at // LANES] = regain(row.base + at // LANES * LANES, row.closest + at // LANES * LANES, row.away, row.gain + at // LANES * LANES)
+        item = items[key_index(row.keys[at])]
+        slot = (i - 1) % GROUP
+        group = row.picked + (i - 1) // GROUP * GROUP * d
+        for k in range(d):
+            row.last[k] = vectors[item * d + k] if 0 <= item < n_vectors else 0
+            if slot == 0:
+                group[k * GROUP + 1] = group[k * GROUP + 2] = group[k * GROUP + 3] = 0
+            group[k * GROUP + slot] = row.last[k]
+        at = _best(row, <int32_t> i, items, vectors, n_vectors)
+        picks[i] = start + key_index(row.keys[at])
 
 
 def mmr(const int32_t[::1] items, const float[::1] relevance, const int64_t[::1] indptr, const float[:, ::1] vectors, const float[::1] weight,
-        int64_t[:, ::1] picks, float[:, ::1] scratch, int threads):
-    """Fill `picks` (B, n); `scratch` (2, N). Returns the first broken row of `indptr`, or -1."""
+        int64_t[:, ::1] picks, uint64_t[:, ::1] keys, float[:, ::1] panels, float[:, ::1] small, int32_t[:, ::1] seen, int64_t longest, int threads):
+    """Fill `picks` (B, n). Scratch, a slot a thread, for rows of at most `longest` = 16 x blocks candidates: `keys` (threads, 2 longest),
+    `panels` (threads, longest d), `small` (threads, 5 longest + (n + 5) d), `seen` (threads, blocks)."""
     cdef Py_ssize_t row, rows = picks.shape[0]
-    cdef int64_t n = picks.shape[1], start, d = vectors.shape[1], n_vectors = vectors.shape[0] if d else 0
+    cdef int64_t d = vectors.shape[1], n_vectors = vectors.shape[0] if d else 0
     cdef const float *vectors_at = &vectors[0, 0] if n_vectors else NULL
-    row = broken_row(indptr, items.shape[0])
-    if row >= 0:
-        return row
-    if items.shape[0] == 0:
-        picks[:, :] = -1
-        return -1
-    for row in prange(rows, nogil=True, num_threads=threads, schedule="dynamic"):
-        start = indptr[row]
-        if indptr[row + 1] > start:
-            _arrange(&items[start], &relevance[start], start, indptr[row + 1] - start, vectors_at, n_vectors, d, n, weight[row],
-                     &scratch[0, start], &scratch[1, start], &picks[row, 0])
-        else:
-            picks[row, :] = -1
-    return -1
+    cdef const int32_t *items_at = &items[0] if items.shape[0] else NULL
+    cdef const float *relevance_at = &relevance[0] if items.shape[0] else NULL
+    if threads == 1:
+        with nogil:
+            for row in range(rows):
+                _arrange_row(row, 0, items_at, relevance_at, indptr, vectors_at, n_vectors, d, weight, picks, keys, panels, small, seen, longest)
+    else:
+        for row in prange(rows, nogil=True, num_threads=threads, schedule="dynamic"):
+            _arrange_row(row, threadid(), items_at, relevance_at, indptr, vectors_at, n_vectors, d, weight, picks, keys, panels, small, seen, longest)
+
+
+cdef void _arrange_row(Py_ssize_t row, int slot, const int32_t *items, const float *relevance, const int64_t[::1] indptr, const float *vectors, int64_t n_vectors, int64_t d,
+                       const float[::1] weight, int64_t[:, ::1] picks, uint64_t[:, ::1] keys, float[:, ::1] panels, float[:, ::1] small, int32_t[:, ::1] seen,
+                       int64_t longest) noexcept nogil:
+    cdef Row own
+    cdef int64_t start = indptr[row]
+    cdef float *at = &small[slot, 0]
+    own.d = d
+    own.keys = &keys[slot, 0]
+    own.spare = own.keys + longest
+    own.panels = &panels[slot, 0]
+    own.seen = &seen[slot, 0]
+    own.base, own.closest, own.gain, own.bound, own.top = at, at + longest, at + 2 * longest, at + 3 * longest, at + 4 * longest
+    own.last = at + 5 * longest
+    own.picked = own.last + d
+    _arrange(&own, items + start, relevance + start, start, indptr[row + 1] - start, vectors, n_vectors, picks.shape[1], weight[row], &picks[row, 0])
+
+
+def check(const int64_t[::1] indptr, int64_t total):
+    """Return the first broken row of `indptr` or -1, and the length of the longest row."""
+    cdef Py_ssize_t row
+    cdef int64_t longest = 0
+    row = broken_row(indptr, total)
+    if row < 0:
+        for row in range(indptr.shape[0] - 1):
+            longest = max(longest, indptr[row + 1] - indptr[row])
+        row = -1
+    return row, longest
+
+
+def in_unit_interval(const float[::1] weight):
+    """Say whether all weights lie in 0..1 (NaN does not)."""
+    cdef Py_ssize_t i
+    for i in range(weight.shape[0]):
+        if not 0 <= weight[i] <= 1:
+            return False
+    return True

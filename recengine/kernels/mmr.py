@@ -16,6 +16,7 @@ from recengine.types import F32, I32, I64
 __all__ = ("mmr",)
 
 _F32, _I32, _I64 = np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.int64)
+_LANES = 16
 
 
 def mmr(
@@ -48,11 +49,27 @@ def mmr(
     vectors = array("vectors", vectors, _F32, None, None)
     rows = max(len(indptr) - 1, 0)
     weight = array("relevance_weight", relevance_weight, _F32, rows)
-    if not ((weight >= 0) & (weight <= 1)).all():
-        raise ShapeError(f"relevance_weight: expected values in 0..1, got {weight.min()} .. {weight.max()}")
-    picks = np.empty((rows, positive("n", n)), np.int64)
-    scratch = np.empty((2, len(items)), np.float32)
-    bad = _native.mmr(items, relevance, indptr, vectors, weight, picks, scratch, positive("threads", threads))
+    bad, longest = _native.check(indptr, len(items))
     if bad >= 0:
         raise bad_indptr(bad)
+    if not _native.in_unit_interval(weight):
+        raise ShapeError(f"relevance_weight: expected values in 0..1, got {weight.min()} .. {weight.max()}")
+    n, threads = positive("n", n), positive("threads", threads)
+    picks = np.empty((rows, n), np.int64)
+    blocks = longest // _LANES + 1
+    longest, d = blocks * _LANES, vectors.shape[1]
+    _native.mmr(
+        items,
+        relevance,
+        indptr,
+        vectors,
+        weight,
+        picks,
+        np.empty((threads, 2 * longest), np.uint64),
+        np.empty((threads, longest * d + 1), np.float32),
+        np.empty((threads, 5 * longest + (min(n, longest) + 5) * d), np.float32),
+        np.empty((threads, blocks), np.int32),
+        longest,
+        threads,
+    )
     return picks
