@@ -31,7 +31,6 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge,
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_INT64 = np.iinfo(np.int64)
 _WANTED = {"bool": "true or false", "number": "a number", "timestamp": 'an ISO time such as "2024-01-31", or now'}
 
 
@@ -125,7 +124,7 @@ def _within(attribute: str, column: Column, values: Sequence[Any], negated: bool
             )
     else:
         wanted = [_literal(attribute, column, value) for value in values]
-        found = np.isin(column.data, np.array(wanted, dtype=column.data.dtype)) & _known(column)
+        found = np.isin(column.data, np.array(wanted, dtype=column.data.dtype))  # no literal equals a missing value
     return ~found & _known(column) if negated else found
 
 
@@ -177,8 +176,9 @@ def _microseconds(attribute: str, text: str) -> int:
 
 def _moment(value: Now, now: int) -> int:
     seconds = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86_400, "weeks": 604_800}[value.unit]
-    shifted = now + int(min(max(value.amount * seconds * 1e6, -1e19), 1e19))
-    return min(max(shifted, _INT64.min + 1), _INT64.max)
+    return now + int(
+        min(max(value.amount * seconds * 1e6, -1e19), 1e19)
+    )  # numpy compares int64 with larger integers too
 
 
 def _typed(attribute: str, column: Column, value: Any, kind: type) -> None:

@@ -139,6 +139,11 @@ def test_a_row_with_too_few_negatives_gets_all_of_them():
     assert draw([[0]], [[1]], np.zeros((1, 4), np.uint8))[1].tolist() == [1]
 
 
+def test_negatives_are_drawn_without_replacement():
+    _, items, engaged = draw([[]], [list(range(30))], np.ones((1, 60), np.uint8))
+    assert items[~engaged].tolist() == list(range(30, 60))
+
+
 def test_a_row_draws_the_same_in_any_batch_and_another_seed_draws_others():
     mask = np.ones((2, 1000), np.uint8)
     positives = [list(range(20)), list(range(20, 40))]

@@ -86,6 +86,21 @@ def test_a_busy_group_is_not_mistaken_for_one_of_special_taste():
     assert np.abs(source._learned.lifts).max() < 0.02
 
 
+def test_a_dislike_is_no_engagement():
+    data = training([[0, 1], [0, 1]], 2, g=strings("a", "b"))
+    data.interactions.weights[[1, 3]] = -1
+    assert Demographic().fit(data).recommend_for({"g": "a"}, 2, everything(2)).items[0].tolist() == [0, -1]
+
+
+def test_a_label_that_stands_twice_counts_once():
+    def lifts(*flat_and_ends):
+        flat, ends = flat_and_ends
+        tags = Column("strings", np.array(flat, np.int32), ("x", "y"), np.array(ends, np.int64))
+        return Demographic().fit(training([[0], [0], [1], [1, 0]], 2, tags=tags))._learned.lifts
+
+    assert lifts([0, 0, 0, 1, 1], [0, 2, 3, 4, 5]).tobytes() == lifts([0, 0, 1, 1], [0, 1, 2, 3, 4]).tobytes()
+
+
 def test_users_known_at_training_get_the_list_of_their_attributes():
     data = two_tastes()
     source = Demographic().fit(data, ("taste",))
@@ -118,7 +133,7 @@ def test_groups_of_every_kind_agree_between_a_column_and_a_value():
         "bool": (Column("bool", np.array([1, 0, 2], np.uint8)), [True, False, None]),
         "string": (strings("x", None, "y"), ["x", None, "y"]),
         "strings": (Column("strings", np.array([1, 0], np.int32), ("p", "q"), np.array([0, 2, 2, 2], np.int64)), [["q", "p"], [], None]),
-        "number": (Column("number", np.array([5.0, math.nan, 1.0, 2.0, 3.0, 4.0])), [5, None, 1.0, 2, 3, 4]),
+        "number": (Column("number", np.array([5.0, math.nan, 0.0, 1.0, 2.0, 3.0, 4.0])), [5, None, 0, 1.0, 2, 3, 4]),  # 1..4 are the edges
     }
     for name, (column, values) in cases.items():
         attribute = attribute_of(name, column)
