@@ -98,7 +98,7 @@ def draw_items(rng: np.random.Generator, n: int, days: int) -> Items:
     ]
     return Items(
         vectors=vectors,
-        appeal=-0.6 * np.log((rank + n / 100) / n),
+        appeal=-0.55 * np.log((rank + n / 100) / n),
         level=level,
         quality=np.clip(3.7 + 0.45 * rng.normal(0, 1, n), 1.5, 4.9),
         cheapness=np.log(typical / price),

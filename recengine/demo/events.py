@@ -91,7 +91,7 @@ def _behave(
     like = click & chance(-2.5 + 0.9 * wish + 0.6 * quality)
     share = click & chance(-4.2 + 0.7 * wish + 0.5 * (device == 0))
     cart = click & chance(-1.5 + 0.7 * wish + 0.9 * bargain + 0.5 * refill - 0.2 * (device == 0))
-    purchase = cart & chance(-0.2 + 0.4 * wish + 1.1 * bargain + 0.5 * users.member[user] + 0.5 * refill)
+    purchase = cart & chance(-0.8 + 0.4 * wish + 1.6 * bargain + 0.5 * users.member[user] + 0.5 * refill)
     dislike = ~click & chance(-3.8 - 1.3 * wish)
     block = dislike & (rng.random(m) < 0.12)
     ignore = (steps.passed >= 0) & (rng.random(m) < 0.6)

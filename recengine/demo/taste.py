@@ -112,7 +112,6 @@ def draw_personas(rng: np.random.Generator) -> Personas:
 
 def draw_users(rng: np.random.Generator, n: int, personas: Personas, days: int) -> Users:
     """Draw n users. Cost: O(n x K x D)."""
-    k = len(PERSONAS)
     age = (
         np.clip(np.where(rng.random(n) < 0.55, rng.normal(31, 8, n), rng.normal(52, 12, n)), 16, 88)
         .round()
@@ -130,8 +129,9 @@ def draw_users(rng: np.random.Generator, n: int, personas: Personas, days: int) 
     peaks = np.array([persona.age for persona in PERSONAS])
     tilt = -0.5 * ((age[:, None] - peaks) / 9.0) ** 2
     tilt = np.maximum(tilt, -4.0)
-    tilt += rng.normal(0, 1.3, (len(GENDERS), k))[gender] + rng.normal(0, 0.8, (len(COUNTRIES), k))[country]
-    tilt += rng.normal(0, 0.3, (len(DEVICES), k))[device]
+    tilt += _leanings(rng, gender, len(GENDERS), 1.3) + _leanings(rng, country, len(COUNTRIES), 0.8)
+    tilt += _leanings(rng, device, len(DEVICES), 0.3)
+    tilt -= np.log(np.exp(tilt).mean(axis=0))  # no persona is everybody's
     mixture = _dirichlet(rng, tilt)
     drifts = rng.random(n) < 0.25
     later = np.where(drifts[:, None], 0.25 * mixture + 0.75 * _dirichlet(rng, tilt), mixture)
@@ -158,6 +158,11 @@ def draw_users(rng: np.random.Generator, n: int, personas: Personas, days: int) 
         joined=joined,
         member=rng.random(n) < 1 / (1 + np.exp(1.6 - 0.8 * activity)),
     )
+
+
+def _leanings(rng: np.random.Generator, codes: I32, groups: int, spread: float) -> F64:
+    """Draw for every group how it leans to every persona, log-odds, and look it up for every user, (n, K)."""
+    return np.asarray(rng.normal(0, spread, (groups, len(PERSONAS)))[codes])
 
 
 def _dirichlet(rng: np.random.Generator, tilt: F64) -> F64:

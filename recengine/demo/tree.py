@@ -116,12 +116,12 @@ def _leaf(line: str) -> Leaf:
 LEAVES = tuple(_leaf(line) for line in _TABLE.strip().splitlines())
 CATEGORIES = tuple(dict.fromkeys(leaf.category for leaf in LEAVES))
 WEEKEND = {
-    "toys": 0.6,
-    "garden": 0.7,
-    "outdoor": 0.5,
-    "kitchen": 0.2,
-    "computing": -0.7,
-    "electronics": -0.3,
-    "food": -0.3,
+    "toys": 0.9,
+    "garden": 1.1,
+    "outdoor": 0.8,
+    "kitchen": 0.3,
+    "computing": -1.0,
+    "electronics": -0.5,
+    "food": -0.4,
 }
 """By how much a category's log-odds rise at the weekend: the context signal."""

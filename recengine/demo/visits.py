@@ -5,9 +5,9 @@ page each).
 
 A visit has an intent, one persona drawn from the user's mixture of that day. The first item comes from the intent or
 from the shop window; every next one from the last: a companion of the last item (.30), a leaf that follows (.42), the
-intent afresh (.16), the window (.12). A leaf is drawn from intent + season + weekend + device (+ chain), then an item
-in it from taste + appeal: a nested logit (McFadden 1978). Why steps over all visits at once: step k of every visit is
-one pass of array code, so 110 k steps take two dozen passes, not 110 k.
+intent afresh (.21), the shop window (.07). A leaf is drawn from intent + season + weekend + device (+ chain), then an
+item in it from taste + appeal: a nested logit (McFadden 1978). Why steps over all visits at once: step k of every
+visit is one pass of array code, so 110 k steps take two dozen passes, not 110 k.
 """
 
 import msgspec
@@ -32,9 +32,9 @@ _HOURS = (
     np.array([4, 3, 2, 1, 1, 1, 2, 4, 8, 13, 17, 18, 16, 15, 15, 15, 14, 13, 13, 14, 16, 15, 10, 6], dtype=float),
 )
 _DEVICE_LIKES = {
-    "fashion": (0.25, -0.2, 0.1),
-    "beauty": (0.3, -0.3, 0.0),
-    "computing": (-0.4, 0.5, -0.3),
+    "fashion": (0.3, -0.4, 0.1),
+    "beauty": (0.4, -0.5, 0.0),
+    "computing": (-0.5, 0.8, -0.3),
     "toys": (0.0, -0.1, 0.4),
 }
 
@@ -110,7 +110,7 @@ def draw_steps(rng: np.random.Generator, visits: Visits, personas: Personas, ite
         passed = np.full(n, -1, dtype=np.int32)
         chained = roll < 0.72 if place else np.zeros(n, dtype=bool)
         item = _from_leaf(rng, walk, mood[:n], chained, items, market)
-        window = np.flatnonzero(roll > (0.88 if place else 0.78))
+        window = np.flatnonzero(roll > (0.93 if place else 0.84))
         item[window], passed[window] = _from_window(rng, walk.at(window), market)
         if place:
             companion = market.companions[trail[:n, 0], np.digitize(rng.random(n), (0.55, 0.85))]
@@ -154,10 +154,12 @@ def _from_leaf(rng: np.random.Generator, walk: _Walk, mood: F32, chained: Bools,
     leaf = pick(_softly(logits), uniform(rng, len(mood)))
     shelf = market.shelf[leaf]
     wish = market.taste(walk.user[:, None], shelf, walk.share[:, None]) + market.appeal[walk.day[:, None], shelf]
-    barred = shelf < 0
+    barred = np.zeros(shelf.shape, dtype=bool)
     for back in range(_MEMORY):
         barred |= shelf == walk.trail[:, back, None]
-    wish[barred] = -np.inf
+    wish[shelf < 0] = -np.inf
+    fresh = np.where(barred, -np.inf, wish)
+    wish = np.where(np.isfinite(fresh).any(axis=1)[:, None], fresh, wish)  # a leaf with few items repeats itself
     column = pick(_softly(wish), uniform(rng, len(mood)))
     return np.asarray(shelf[np.arange(len(shelf)), column])
 

@@ -108,7 +108,9 @@ def test_after_a_block_the_user_never_meets_the_item_again(tmp_path):
     assert len(blocked) > 3
 
 
-def test_nobody_acts_before_joining_and_nothing_is_seen_before_its_release(shop):
+@pytest.mark.parametrize("seed", range(4))
+def test_nobody_acts_before_joining_and_nothing_is_seen_before_its_release(tmp_path, seed):
+    shop = small(tmp_path, seed=seed, users=100, items=90, events=4_000)  # leaves of two items and less
     users, items = pq.read_table(shop.users), pq.read_table(shop.items)
     joined = dict(zip(users["user_id"].to_pylist(), users["joined"].to_pylist(), strict=True))
     released = dict(zip(items["item_id"].to_pylist(), items["released"].to_pylist(), strict=True))
