@@ -6,6 +6,8 @@ from typing import Any
 from recengine.cli import show
 from recengine.engine import Engine
 from recengine.errors import BadRequest, SourceUnreadable
+from recengine.offline.cycle import CycleReport
+from recengine.offline.ingest import IngestReport
 from recengine.types import Recommendation, Response
 
 __all__ = (
@@ -21,6 +23,8 @@ __all__ = (
     "train",
     "trained",
 )
+
+_SHOWN = ("recall", "ndcg", "hit_rate", "mrr", "coverage", "novelty")
 
 
 def pairs(texts: list[str], what: str) -> dict[str, str]:
@@ -66,19 +70,17 @@ def ingest(args: Namespace) -> None:
     show.result(args.json, report, lambda: ingested(report))
 
 
-def ingested(report: Any) -> None:
+def ingested(report: IngestReport) -> None:
     """Print an ingest report."""
-    found = (("events", report.events), ("items", report.items), ("users", report.users))
-    sources = {name: source for name, source in found if source is not None}
     show.table(
         ["source", "rows", "stored", "known", "quarantined", "seconds"],
-        [[name, s.rows, s.stored, s.duplicates, sum(s.quarantined.values()), s.seconds] for name, s in sources.items()],
+        [[s.source, s.rows, s.stored, s.duplicates, sum(s.quarantined.values()), s.seconds] for s in report.sources],
     )
-    for name, source in sources.items():
+    for source in report.sources:
         for reason, count in sorted(source.quarantined.items()):
-            show.warn(f"  {name}: {count} x {reason}")
+            show.warn(f"  {source.source}: {count} x {reason}")
         for kind, count in sorted(source.unknown_types.items()):
-            show.warn(f"  {name}: {count} events of type {kind!r}, which the configuration does not list, count 1.0 each")
+            show.warn(f"  {source.source}: {count} of type {kind!r}, which the configuration does not list: 1.0 each")
     for file in report.quarantine:
         show.warn(f"  bad rows are kept in {file}")
 
@@ -90,15 +92,19 @@ def train(args: Namespace) -> None:
     show.result(args.json, report, lambda: trained(report))
 
 
-def trained(report: Any) -> None:
+def trained(report: CycleReport) -> None:
     """Print what training found."""
-    metrics = list(report.validation.candidate.metrics)
-    rows = [
-        [judged.name, *(judged.metrics[name] for name in metrics)]
-        for judged in (report.validation.candidate, *report.validation.models, report.validation.live)
-        if judged is not None
-    ]
-    show.table(["", *metrics], rows)
+    validation = report.validation
+    names = [name for name in validation.candidate.metrics if name.split("@")[0] in _SHOWN]
+    systems = [validation.candidate, *validation.models, *([validation.live] if validation.live else [])]
+    show.table(
+        [f"{validation.candidate.users} test users", *names],
+        [[system.name, *(system.metrics[name] for name in names)] for system in systems],
+    )
+    for comparison in validation.comparisons:
+        show.line(comparison.verdict)
+    for note in (*validation.notes, *validation.overruled):
+        show.warn(f"  {note}")
     show.line(f"deployed {report.version} in {report.seconds:.1f} s")
 
 
@@ -141,7 +147,7 @@ def recommended(replies: list[Response], titles: list[list[str]]) -> None:
                     item.item_id,
                     name if name != item.item_id else "",
                     item.score,
-                    "; ".join(r.text for r in item.reasons) or item.reason,
+                    next((r.text for r in item.reasons if r.text), item.reason),
                 ]
                 for rank, (item, name) in enumerate(zip(reply.items, names, strict=True), 1)
             ],

@@ -4,9 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from recengine.demo.shop import ShopFiles, generate
+from recengine.demo.shop import generate
 from recengine.offline.cycle import CycleReport
 from recengine.offline.ingest import IngestReport
 from recengine.store.database import FILE
@@ -45,12 +43,12 @@ def run(folder: Path, *, progress: Callable[[str, int, int], None] | None = None
         raise DirectoryInvalid(f"{folder}: is not empty and no data directory", hint="choose another folder")
     report = progress or (lambda _what, _done, _total: None)
     with Engine.open(folder, create=True) as engine:
-        files = generate(folder / "raw", seed=SEED, progress=report)
+        files = generate(folder / "raw", seed=SEED, progress=lambda done, total: report("shop", done, total))
         ingested = engine.ingest(
             events=files.events, items=files.items, users=files.users, columns=files.columns, progress=report
         )
         trained = engine.train(progress=report)
-        replies = tuple(engine.recommend(user, explain=True) for user in _guests(files))
+        replies = tuple(engine.recommend(user, explain=True) for user in (files.warm_user, files.cold_user))
         return DemoReport(
             seed=SEED,
             users=files.n_users,
@@ -61,12 +59,3 @@ def run(folder: Path, *, progress: Callable[[str, int, int], None] | None = None
             replies=replies,
             titles=tuple(engine.titles([item.item_id for item in reply.items]) for reply in replies),
         )
-
-
-def _guests(files: ShopFiles) -> tuple[str, str]:
-    """Pick a user with a long history, and one who registered and did nothing yet."""
-    active = pc.value_counts(pq.read_table(files.events, columns=["user_id"])["user_id"]).to_pylist()
-    known = {row["values"] for row in active}
-    warm = max(active, key=lambda row: (row["counts"], row["values"]))["values"]
-    everybody = pq.read_table(files.users, columns=["user_id"])["user_id"].to_pylist()
-    return warm, next((user for user in everybody if user not in known), "a stranger")

@@ -18,7 +18,7 @@ class Trace:
     def __init__(self, requests: tuple[Request, ...]) -> None:
         self.started = self._last = perf_counter_ns()
         limits = [r.deadline_ms for r in requests if r.deadline_ms is not None]
-        self.deadline = self.started + int(min(limits) * 1e6) if limits else None
+        self.deadline = self.started + min(limits) * 1e6 if limits else None
         """perf_counter_ns by which the batch must answer: the earliest deadline in it."""
         self.times: dict[str, int] = {}
         """Nanoseconds by stage."""
@@ -38,7 +38,7 @@ class Trace:
         """Tell whether `share` of the time up to the deadline is over; never without a deadline."""
         if self.deadline is None:
             return False
-        return perf_counter_ns() >= self.started + int((self.deadline - self.started) * share)
+        return perf_counter_ns() >= self.started + (self.deadline - self.started) * share
 
     def degrade(self, reason: str, row: int | None = None) -> None:
         """Note what could not be done, for the batch or for one row."""
