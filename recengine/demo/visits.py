@@ -154,12 +154,12 @@ def _from_leaf(rng: np.random.Generator, walk: _Walk, mood: F32, chained: Bools,
     leaf = pick(_softly(logits), uniform(rng, len(mood)))
     shelf = market.shelf[leaf]
     wish = market.taste(walk.user[:, None], shelf, walk.share[:, None]) + market.appeal[walk.day[:, None], shelf]
-    barred = np.zeros(shelf.shape, dtype=bool)
-    for back in range(_MEMORY):
+    barred = np.equal(shelf, walk.trail[:, :1])
+    for back in range(1, _MEMORY):
         barred |= shelf == walk.trail[:, back, None]
     wish[shelf < 0] = -np.inf
     fresh = np.where(barred, -np.inf, wish)
-    wish = np.where(np.isfinite(fresh).any(axis=1)[:, None], fresh, wish)  # a leaf with few items repeats itself
+    wish = np.where(np.isfinite(fresh).any(axis=1, keepdims=True), fresh, wish)  # a leaf with few items repeats itself
     column = pick(_softly(wish), uniform(rng, len(mood)))
     return np.asarray(shelf[np.arange(len(shelf)), column])
 
