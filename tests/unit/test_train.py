@@ -116,6 +116,6 @@ def test_a_deployment_without_a_popularity_model_still_has_its_orders(built):
 
 
 def test_a_model_that_fails_is_named(built):
-    items = msgspec.structs.replace(built.test.data.items, available=np.ones((2, 3), np.uint8), columns={"category": None})
-    with pytest.raises(TrainingFailed, match="popularity"):
-        train.fit(msgspec.structs.replace(built.test.data, items=items), config(MODELS[2:]))
+    short = msgspec.structs.replace(built.test.data.interactions, weights=np.ones(3, np.float32))  # not one an entry
+    with pytest.raises(TrainingFailed, match="item_knn"):
+        train.fit(msgspec.structs.replace(built.test.data, interactions=short), config(MODELS[:1]))
