@@ -23,7 +23,7 @@ CFLAGS = [
 ]
 LDFLAGS = ["-fopenmp"]
 if SANITIZE:
-    CFLAGS += ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g", "-O1"]
+    CFLAGS += ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g", "-O2"]
     LDFLAGS += ["-fsanitize=address,undefined"]
 
 # One folder a variant, so that a checked build never picks up the C or the objects of another. The in-place library of

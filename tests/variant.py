@@ -30,7 +30,7 @@ def copy(folder: Path) -> None:
 
 
 def environment(folder: Path) -> Path:
-    """Make a virtual environment that sees this one's packages but not its recengine; returns its Python."""
+    """Make a virtual environment that sees this one's packages, hiding its recengine by its own; returns its Python."""
     python = folder / ".venv" / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / ".venv")], check=True)
@@ -52,7 +52,7 @@ def main(variant: str) -> int:
     copy(folder)
     python = environment(folder)
     switch = os.environ | {SWITCH[variant]: "1"}
-    install = [str(python), "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
+    install = [str(python), "-m", "pip", "install", "-q", "-I", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
     subprocess.run([*install, "-e", "."], cwd=folder, env=switch, check=True)
     if variant == "sanitized":
         switch |= {
