@@ -36,6 +36,7 @@ FLOORS = {
     "server": 8,
     "demo": 8,
     "cli": 9,
+    "__main__": 10,
     "": 8,  # `recengine/__init__.py` lifts the public names: from the engine down
 }
 DOORS = {
