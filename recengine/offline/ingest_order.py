@@ -21,10 +21,10 @@ from recengine.store.kinds import family
 
 __all__ = ("OrderPlan", "plan_order")
 
-_EARLIEST, _LATEST = 7.3e8, 4.2e9
-_SCALES: dict[str, tuple[int, int]] = {"s": (1_000_000, 1), "ms": (1_000, 1), "us": (1, 1), "ns": (1, 1_000)}
+_EARLIEST, _LATEST = 7.3e14, 4.2e15
+"""1993 and 2103, in microseconds."""
+_SCALES: dict[OrderUnit, tuple[int, int]] = {"s": (1_000_000, 1), "ms": (1_000, 1), "us": (1, 1), "ns": (1, 1_000)}
 """Unit -> (microseconds in it, units in a microsecond)."""
-_UNITS: tuple[OrderUnit, ...] = ("s", "ms", "us", "ns")
 _MOST = 0.9
 _WHOLE = 2.0**53
 _NO_NUMBER, _NO_MOMENT = "NULL::DOUBLE", "NULL::BIGINT"
@@ -68,24 +68,32 @@ def plan_order(foreign: Foreign, part: Part, column: str, unit: OrderUnit, *, wh
         kind, compose.quoted(column)
     )
     moment = compose.text_time(column, kind) if kind in {"text", "timestamp"} else _NO_MOMENT
-    ranges = [(_EARLIEST * f, _LATEST * f) for f in (1.0, 1e3, 1e6, 1e9)]
-    rows, numbers, dates, low, high, first, last, *hits = foreign.cursor.row(
-        compose.order_survey(number, moment, ranges, PART)
-    )
+    rows, numbers, dates, low, high, first, last = foreign.cursor.row(compose.order_extent(number, moment, PART))
     if rows and not numbers and not dates:
         raise BadColumn(
             f"{where}: no row of the column {column!r} has a date or a number", hint="map another column to order"
         )
     if dates > numbers or not rows:
-        window = None if first is None else (first, last)
-        return OrderPlan("timestamp", moment, "us", window)
+        return OrderPlan("timestamp", moment, "us", None if first is None else (first, last))
     if unit == "auto":
-        unit = next((u for u, hit in zip(_UNITS, hits, strict=True) if hit >= _MOST * numbers), "integer")
-    expression = compose.whole_number(column) if kind == "integer" else f"CAST({number} AS DOUBLE)"
+        unit = _unit(foreign, number, numbers, low, high)
+    expression = (
+        compose.whole_number(column, part.columns[column]) if kind == "integer" else f"CAST({number} AS DOUBLE)"
+    )
     if unit == "integer":
         return OrderPlan("integer", expression, unit, _window(low, high, 1.0))
     scale, divide = _SCALES[unit]
     return OrderPlan("timestamp", expression, unit, _window(low, high, scale / divide))
+
+
+def _unit(foreign: Foreign, number: str, numbers: int, low: float, high: float) -> OrderUnit:
+    """Find the unit in which most of the numbers are moments; when the extremes agree, nothing else has to be counted."""
+    ranges = {unit: (_EARLIEST / us * divide, _LATEST / us * divide) for unit, (us, divide) in _SCALES.items()}
+    for unit, (start, end) in ranges.items():
+        if start <= low and high <= end:
+            return unit
+    hits = foreign.cursor.row(compose.order_ranges(number, list(ranges.values()), PART))
+    return next((unit for unit, hit in zip(ranges, hits, strict=True) if hit >= _MOST * numbers), "integer")
 
 
 def _window(low: float, high: float, factor: float) -> tuple[int, int] | None:

@@ -129,6 +129,6 @@ def _take(
     )
     if bad:
         columns = {name: column.take(pa.array(good)) for name, column in columns.items()}
-    rows = draft.encoded(positions[good], names)
+    rows = draft.encoded(positions[good], names, some=bool(bad))
     sink.add(rows, columns["from"], columns["available"], {name: columns[f"v{k}"] for k, name in enumerate(told)})
     return dict(sorted(bad.items()))

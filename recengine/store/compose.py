@@ -23,7 +23,8 @@ __all__ = (
     "has_table",
     "id_text",
     "literal",
-    "order_survey",
+    "order_extent",
+    "order_ranges",
     "parsed_number",
     "quarantine",
     "quoted",
@@ -122,9 +123,9 @@ def parsed_number(column: str) -> str:
     return f"TRY_CAST({quoted(column)} AS DOUBLE)"
 
 
-def whole_number(column: str) -> str:
+def whole_number(column: str, kind: str) -> str:
     """Read an integer of any width as a BIGINT; NULL where it does not fit."""
-    return f"TRY_CAST({quoted(column)} AS BIGINT)"
+    return quoted(column) if kind == "BIGINT" else f"TRY_CAST({quoted(column)} AS BIGINT)"
 
 
 def text_time(column: str, family: str) -> str:
@@ -134,13 +135,16 @@ def text_time(column: str, family: str) -> str:
     return f"CASE WHEN isfinite({moment}) THEN epoch_us({moment}) END"
 
 
-def order_survey(number: str, moment: str, ranges: Sequence[tuple[float, float]], relation: str) -> str:
-    """Count what an order column holds: rows, numbers, moments, extremes of both, numbers in each range."""
+def order_extent(number: str, moment: str, relation: str) -> str:
+    """Survey an order column: rows, numbers, moments; smallest and largest number, first and last moment."""
+    counts = "SELECT count(*), count(n), count(t), min(n), max(n), min(t), max(t)"
+    return f"{counts} FROM (SELECT {number} AS n, {moment} AS t FROM {quoted(relation)})"
+
+
+def order_ranges(number: str, ranges: Sequence[tuple[float, float]], relation: str) -> str:
+    """Count the numbers of an order column in each range."""
     counts = ", ".join(f"count(*) FILTER (n BETWEEN {low!r} AND {high!r})" for low, high in ranges)
-    return (
-        f"SELECT count(*), count(n), count(t), min(n), max(n), min(t), max(t), {counts} "
-        f"FROM (SELECT {number} AS n, {moment} AS t FROM {quoted(relation)})"
-    )
+    return f"SELECT {counts} FROM (SELECT {number} AS n FROM {quoted(relation)})"
 
 
 def quarantine(source: str, relation: str, path: str, *, rejected: bool) -> str:

@@ -22,6 +22,9 @@ from recengine.types import I32, EventColumns
 __all__ = ("EventSink", "OrderKind", "Span", "order_kind", "read_events", "set_order_kind", "span")
 
 OrderKind = Literal["timestamp", "integer"]
+CHUNK = 1 << 20
+"""Rows an INSERT takes: several row groups, so that DuckDB's threads share it."""
+_TEXTS = ("event_id", "session_id", "request_id")
 
 
 def read_events(
@@ -125,6 +128,9 @@ class EventSink:
             self._direct = cursor.row(query("store/count_sources"))[0] == 0
         self._prints = [hashlib.blake2b(digest_size=16) for _ in range(4)]
         self._ids = ids
+        self._texts = False
+        self._waiting: list[pa.RecordBatch] = []
+        self._rows = 0
         self.taken = 0
         if not self._direct:
             cursor.execute(query("store/stage_events"))
@@ -140,14 +146,27 @@ class EventSink:
             columns["time"] = np.arange(self.first_time + self.taken, self.first_time + self.taken + n, dtype=np.int64)
             for digest, name in zip(self._prints, ("user", "item", "type", "value"), strict=True):
                 digest.update(np.ascontiguousarray(columns[name]).data)
-        for name in ("event_id", "session_id", "request_id"):
-            columns.setdefault(name, pa.nulls(n, pa.string()))
-        with self._cursor.registered("event_batch", pa.table(columns)):
-            self._cursor.execute(query("store/append_events" if self._direct else "store/fill_staged_events"))
+        self._texts |= any(name in columns for name in _TEXTS)
+        if self._texts or not self._direct:
+            columns = {name: pa.nulls(n, pa.string()) for name in _TEXTS} | columns
+        self._waiting.append(pa.record_batch(columns))
+        self._rows += n
         self.taken += n
+        if self._rows >= CHUNK:
+            self._pour()
+
+    def _pour(self) -> None:
+        if not self._waiting:
+            return
+        with self._cursor.registered("event_batch", pa.Table.from_batches(self._waiting)):
+            self._cursor.execute(query("store/append_events" if self._direct else "store/fill_staged_events"))
+            if self._texts and self._direct:
+                self._cursor.execute(query("store/append_event_ids"))
+        self._waiting, self._rows = [], 0
 
     def finish(self, *, at: int) -> int:
         """Keep what is new; returns how many events that is. `at` is the moment of the ingest, microseconds."""
+        self._pour()
         known = False
         if not self._ordered and self.taken:
             fingerprint = hashlib.blake2b(b"".join(d.digest() for d in self._prints), digest_size=16).hexdigest()
@@ -167,5 +186,7 @@ class EventSink:
             kept += self._cursor.changed(query("store/keep_staged_events_by_content"), {"before": self.first_seq})
         elif not known:
             kept = self._cursor.changed(query("store/keep_all_staged_events"))
+        if self._texts and kept:
+            self._cursor.execute(query("store/keep_staged_event_ids"), {"before": self.first_seq})
         self._cursor.execute(query("store/unstage_events"))
         return kept

@@ -131,6 +131,7 @@ class Foreign:
         self._label = ""
         self.cursor = Cursor(self._raw, errors=self._unreadable)
         self._registered = False
+        self._csv = False
 
     def __enter__(self) -> Self:
         return self
@@ -152,6 +153,7 @@ class Foreign:
         BadColumn : a name stands there twice.
         """
         self._label = origin.label
+        self._csv = origin.reader == "read_csv"
         if origin.table is not None:
             self._register(origin.table)
             return Part(origin, self._describe())
@@ -172,7 +174,7 @@ class Foreign:
 
     def rejected(self) -> int:
         """Count the lines of the CSV file read last that could not be split into columns."""
-        if not self._has_rejects():
+        if not self._csv or not self._has_rejects():
             return 0
         return int(self.cursor.row(compose.count_of(compose.rejects()))[0])
 

@@ -17,6 +17,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "create_item_ids",
         "create_event_types",
         "create_events",
+        "create_event_ids",
         "create_attributes",
         "create_item_versions",
         "create_user_versions",

@@ -1,5 +1,4 @@
 -- what: append a batch of events that need no comparison
 -- params: table event_batch
 -- rows: none
-INSERT INTO events
-SELECT seq, "user", item, type, value, time, event_id, session_id, request_id FROM event_batch
+INSERT INTO events SELECT seq, "user", item, type, value, time FROM event_batch

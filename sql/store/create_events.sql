@@ -7,8 +7,5 @@ CREATE TABLE events (
     item INTEGER NOT NULL,
     type SMALLINT NOT NULL,
     value FLOAT NOT NULL, -- NaN = none
-    time BIGINT NOT NULL, -- microseconds since 1970, or the feed's own integers
-    event_id VARCHAR,
-    session_id VARCHAR,
-    request_id VARCHAR
+    time BIGINT NOT NULL -- microseconds since 1970, or the feed's own integers
 )

@@ -13,7 +13,7 @@ stored AS (
     WHERE seq < $before AND time BETWEEN (SELECT min(time) FROM staged_events) AND (SELECT max(time) FROM staged_events)
     GROUP BY ALL
 )
-SELECT n.seq, n."user", n.item, n.type, n.value, n.time, n.event_id, n.session_id, n.request_id
+SELECT n.seq, n."user", n.item, n.type, n.value, n.time
 FROM numbered n
 LEFT JOIN stored s
     ON s."user" = n."user" AND s.item = n.item AND s.type = n.type AND s.value = n.value AND s.time = n.time
