@@ -4,7 +4,7 @@ from libc.math cimport INFINITY, NAN
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 from heap cimport heap_offer, heap_sort, key_index, key_score
-from lanes cimport LANES, ROWS, TILE_QUERIES, best_of, dot_rows, scan
+from lanes cimport LANES, ROWS, TILE_QUERIES, best_of, dot_rows, lay_panel, scan
 from ragged cimport broken_row
 
 cdef enum:
@@ -17,11 +17,17 @@ BLOCK_QUERIES = BLOCK
 def pack(const float[:, ::1] vectors, float[:, :, ::1] panels):
     """Write `vectors` (n, f) into `panels` (ceil(n / 16), f, 16); lanes beyond n hold NaN."""
     cdef Py_ssize_t p, k, lane, item, n = vectors.shape[0], f = vectors.shape[1]
+    cdef const float *rows[LANES]
+    if f == 0:
+        return
     for p in range(panels.shape[0]):
+        for lane in range(LANES):
+            item = p * LANES + lane
+            rows[lane] = &vectors[item, 0] if item < n else NULL
+        lay_panel(rows, f, &panels[p, 0, 0])
+    for item in range(n, panels.shape[0] * LANES):
         for k in range(f):
-            for lane in range(LANES):
-                item = p * LANES + lane
-                panels[p, k, lane] = vectors[item, k] if item < n else <float> NAN
+            panels[item // LANES, k, item % LANES] = NAN
 
 
 cdef void _scan_block(const float *queries, int64_t stride, int64_t users, const float *panels, int64_t begin, int64_t end, int64_t items, int64_t factors,

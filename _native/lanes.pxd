@@ -73,9 +73,25 @@ cdef extern from *:
         for (int i = 0; i < U * P; i++) out[i] = sum[i] + 0.0f;  /* -0.0 becomes 0.0, as in the key */
     }
 
-    /* Four queries x one panel, and one query x four panels: four sums hide the latency of the multiply-add. */
-    static inline void dots_4x1(const float *panel, int64_t factors, const float *queries, v16 *out) { tile(4, 1, panel, factors, queries, out); }
-    static inline void dots_1x4(const float *panels, int64_t factors, const float *query, v16 *out) { tile(1, 4, panels, factors, query, out); }
+    /* Sixteen rows of `factors` values (NULL = zeros) become one panel, four by four. */
+    static inline void lay_panel(const float *const *rows, int64_t factors, float *panel) {
+        static const float zeros[4];
+        for (int lane = 0; lane < LANES; lane += 4) {
+            const float *const *r = rows + lane;
+            int64_t k = 0;
+            for (; k + 4 <= factors; k += 4) {
+                __m128 a = _mm_loadu_ps(r[0] ? r[0] + k : zeros), b = _mm_loadu_ps(r[1] ? r[1] + k : zeros);
+                __m128 c = _mm_loadu_ps(r[2] ? r[2] + k : zeros), d = _mm_loadu_ps(r[3] ? r[3] + k : zeros);
+                _MM_TRANSPOSE4_PS(a, b, c, d);
+                _mm_storeu_ps(panel + (k + 0) * LANES + lane, a);
+                _mm_storeu_ps(panel + (k + 1) * LANES + lane, b);
+                _mm_storeu_ps(panel + (k + 2) * LANES + lane, c);
+                _mm_storeu_ps(panel + (k + 3) * LANES + lane, d);
+            }
+            for (; k < factors; k++)
+                for (int i = 0; i < 4; i++) panel[k * LANES + lane + i] = r[i] ? r[i][k] : 0;
+        }
+    }
 
     /* One step of a sum, rounded once where the tile's is: gcc contracts vector a * b + c, but splits a scalar loop when it vectorises it. */
     #ifdef __FMA__
@@ -140,11 +156,8 @@ cdef extern from *:
     }
     #endif
     """
-    ctypedef struct v16:
-        pass
     enum: LANES
-    void dots_4x1(const float *panel, int64_t factors, const float *queries, v16 *out) noexcept nogil
-    void dots_1x4(const float *panels, int64_t factors, const float *query, v16 *out) noexcept nogil
+    void lay_panel(const float *const *rows, int64_t factors, float *panel) noexcept nogil
     enum: ROWS
     void dot_rows(const float *query, const float *const *rows, int64_t factors, float *out) noexcept nogil
     enum: TILE_QUERIES

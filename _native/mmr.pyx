@@ -9,14 +9,41 @@ from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from heap cimport key_index, key_score, rank_key, sort_by_score
-from lanes cimport LANES, dots_1x4, dots_4x1, v16
+from lanes cimport LANES, lay_panel
 from ragged cimport broken_row
 
 cdef extern from *:
     """
-    /* A dot with a vector of NaN is no cosine: the comparison leaves `closest` as it was. */
-    static inline void absorb(const v16 *dots, float *closest) {
-        for (int i = 0; i < LANES; i++) closest[i] = (*dots)[i] > closest[i] ? (*dots)[i] : closest[i];
+    /* Cosines of 16 candidates with P picked vectors. Four sums a pair, over k modulo 4, hide the latency of the multiply-add; the
+       order of a pair's sum is the same for any P. A vector of NaN has no cosine: the comparison leaves `closest` as it was. */
+    static inline __attribute__((always_inline)) void absorb_some(const int P, const float *panel, int64_t d, const float *picked, float *closest) {
+        v16 sum[16];
+        _Pragma("GCC unroll 16")
+        for (int i = 0; i < 4 * P; i++) sum[i] = (v16){0};
+        int64_t k = 0;
+        for (; k + 4 <= d; k += 4) {
+            _Pragma("GCC unroll 4")
+            for (int j = 0; j < 4; j++) {
+                v16 item = *(const v16u *)(panel + (k + j) * LANES);
+                _Pragma("GCC unroll 4")
+                for (int p = 0; p < P; p++) sum[4 * p + j] += picked[p * d + k + j] * item;
+            }
+        }
+        for (; k < d; k++) {
+            v16 item = *(const v16u *)(panel + k * LANES);
+            _Pragma("GCC unroll 4")
+            for (int p = 0; p < P; p++) sum[4 * p] += picked[p * d + k] * item;
+        }
+        _Pragma("GCC unroll 4")
+        for (int p = 0; p < P; p++) {
+            v16 dots = (sum[4 * p] + sum[4 * p + 1]) + (sum[4 * p + 2] + sum[4 * p + 3]);
+            for (int i = 0; i < LANES; i++) closest[i] = dots[i] > closest[i] ? dots[i] : closest[i];
+        }
+    }
+    static void absorb(const float *panel, int64_t d, const float *picked, int64_t count, float *closest) {
+        for (; count >= 4; count -= 4, picked += 4 * d) absorb_some(4, panel, d, picked, closest);
+        if (count >= 2) { absorb_some(2, panel, d, picked, closest); picked += 2 * d; count -= 2; }
+        if (count) absorb_some(1, panel, d, picked, closest);
     }
     static inline float regain(const float *base, const float *closest, float away, float *gain) {
         float best = -INFINITY;
@@ -25,11 +52,8 @@ cdef extern from *:
         return best;
     }
     """
-    void absorb(const v16 *dots, float *closest) noexcept nogil
+    void absorb(const float *panel, int64_t d, const float *picked, int64_t count, float *closest) noexcept nogil
     float regain(const float *base, const float *closest, float away, float *gain) noexcept nogil
-
-cdef enum:
-    GROUP = 4  # picked vectors that one pass over a block compares
 
 
 cdef struct Row:
@@ -43,52 +67,24 @@ cdef struct Row:
     float *bound     # a block's best gain
     float *top       # a block's best gain before anything was picked
     float *panels    # the vectors, 16 candidates a panel, factor-major
-    float *picked    # picked vectors, factor-major in groups of GROUP
-    float *last      # the vector picked last
+    float *picked    # the vectors that were picked, a row each
     int32_t *seen    # how many picks a block knows of; -1 = its vectors are not gathered yet
 
 
-cdef void _gather(Row *row, int64_t block, const int32_t *items, const float *vectors, int64_t n_vectors) noexcept nogil:
-    cdef int64_t lane, k, item, d = row.d
-    cdef float *panel = row.panels + block * d * LANES
-    cdef const float *vector
-    for lane in range(LANES):
-        item = -1
-        if row.base[block * LANES + lane] != -INFINITY:
-            item = items[key_index(row.keys[block * LANES + lane])]
-        if 0 <= item < n_vectors:
-            vector = vectors + item * d
-            for k in range(d):
-                panel[k * LANES + lane] = vector[k]
-        else:
-            for k in range(d):
-                panel[k * LANES + lane] = 0
-    row.seen[block] = 0
-
-
-cdef void _catch_up(Row *row, int64_t block, int32_t picks, float best, const int32_t *items, const float *vectors, int64_t n_vectors) noexcept nogil:
-    """Bring `block` up to `picks` picks; where it and the three after it miss just one, do all four at once."""
-    cdef v16 dots[4]
-    cdef int64_t b, i, group, at, d = row.d
-    cdef bint four = block + 4 <= row.blocks
-    for b in range(block, block + 4 if four else block):
-        four = four and row.bound[b] >= best and max(row.seen[b], 0) == picks - 1
-    for b in range(block, block + (4 if four else 1)):
-        if row.seen[b] < 0:
-            _gather(row, b, items, vectors, n_vectors)
-    if four:
-        dots_1x4(row.panels + block * d * LANES, d, row.last, dots)
-        for i in range(4):
-            absorb(&dots[i], row.closest + (block + i) * LANES)
-    else:
-        for group in range(row.seen[block] // GROUP, (picks + GROUP - 1) // GROUP):
-            dots_4x1(row.panels + block * d * LANES, d, row.picked + group * GROUP * d, dots)
-            for i in range(GROUP):
-                absorb(&dots[i], row.closest + block * LANES)
-    for b in range(block, block + (4 if four else 1)):
-        at = b * LANES
-        row.bound[b] = regain(row.base + at, row.closest + at, row.away, row.gain + at)
-        row.seen[b] = picks
+cdef void _catch_up(Row *row, int64_t block, int32_t picks, const int32_t *items, const float *vectors, int64_t n_vectors) noexcept nogil:
+    """Bring `block` from the picks it knows of up to `picks`."""
+    cdef const float *rows[LANES]
+    cdef int64_t lane, item, at = block * LANES, d = row.d
+    cdef float *panel = row.panels + at * d
+    if row.seen[block] < 0:
+        for lane in range(LANES):
+            item = -1 if row.base[at + lane] == -INFINITY else items[key_index(row.keys[at + lane])]
+            rows[lane] = vectors + item * d if 0 <= item < n_vectors else NULL
+        lay_panel(rows, d, panel)
+        row.seen[block] = 0
+    absorb(panel, d, row.picked + row.seen[block] * d, picks - row.seen[block], row.closest + at)
+    row.bound[block] = regain(row.base + at, row.closest + at, row.away, row.gain + at)
+    row.seen[block] = picks
 
 
 cdef int64_t _best(Row *row, int32_t picks, const int32_t *items, const float *vectors, int64_t n_vectors) noexcept nogil:
@@ -101,7 +97,7 @@ cdef int64_t _best(Row *row, int32_t picks, const int32_t *items, const float *v
         if row.bound[b] < best or row.bound[b] == -INFINITY:
             continue
         if row.seen[b] < picks:
-            _catch_up(row, b, picks, best, items, vectors, n_vectors)
+            _catch_up(row, b, picks, items, vectors, n_vectors)
             if row.bound[b] < best:
                 continue
         for i in range(b * LANES, (b + 1) * LANES):
@@ -138,8 +134,7 @@ cdef void _scale(Row *row, int64_t size, float weight) noexcept nogil:
 
 cdef void _arrange(Row *row, const int32_t *items, const float *relevance, int64_t start, int64_t length, const float *vectors, int64_t n_vectors,
                    int64_t n, float weight, int64_t *picks) noexcept nogil:
-    cdef int64_t i, k, item, at, slot, size = 0, d = row.d
-    cdef float *group
+    cdef int64_t i, k, item, at, size = 0, d = row.d
     for i in range(length):
         if relevance[i] == relevance[i]:
             row.keys[size] = rank_key(relevance[i], <unsigned int> i)
@@ -158,13 +153,8 @@ cdef void _arrange(Row *row, const int32_t *items, const float *relevance, int64
         row.gain[at] = -INFINITY
         row.bound[at // LANES] = regain(row.base + at // LANES * LANES, row.closest + at // LANES * LANES, row.away, row.gain + at // LANES * LANES)
         item = items[key_index(row.keys[at])]
-        slot = (i - 1) % GROUP
-        group = row.picked + (i - 1) // GROUP * GROUP * d
         for k in range(d):
-            row.last[k] = vectors[item * d + k] if 0 <= item < n_vectors else 0
-            if slot == 0:
-                group[k * GROUP + 1] = group[k * GROUP + 2] = group[k * GROUP + 3] = 0
-            group[k * GROUP + slot] = row.last[k]
+            row.picked[(i - 1) * d + k] = vectors[item * d + k] if 0 <= item < n_vectors else 0
         at = _best(row, <int32_t> i, items, vectors, n_vectors)
         picks[i] = start + key_index(row.keys[at])
 
@@ -172,7 +162,7 @@ cdef void _arrange(Row *row, const int32_t *items, const float *relevance, int64
 def mmr(const int32_t[::1] items, const float[::1] relevance, const int64_t[::1] indptr, const float[:, ::1] vectors, const float[::1] weight,
         int64_t[:, ::1] picks, uint64_t[:, ::1] keys, float[:, ::1] panels, float[:, ::1] small, int32_t[:, ::1] seen, int64_t longest, int threads):
     """Fill `picks` (B, n). Scratch, a slot a thread, for rows of at most `longest` = 16 x blocks candidates: `keys` (threads, 2 longest),
-    `panels` (threads, longest d), `small` (threads, 5 longest + (n + 5) d), `seen` (threads, blocks)."""
+    `panels` (threads, longest d), `small` (threads, 5 longest + n d), `seen` (threads, blocks)."""
     cdef Py_ssize_t row, rows = picks.shape[0]
     cdef int64_t d = vectors.shape[1], n_vectors = vectors.shape[0] if d else 0
     cdef const float *vectors_at = &vectors[0, 0] if n_vectors else NULL
@@ -199,8 +189,7 @@ cdef void _arrange_row(Py_ssize_t row, int slot, const int32_t *items, const flo
     own.panels = &panels[slot, 0]
     own.seen = &seen[slot, 0]
     own.base, own.closest, own.gain, own.bound, own.top = at, at + longest, at + 2 * longest, at + 3 * longest, at + 4 * longest
-    own.last = at + 5 * longest
-    own.picked = own.last + d
+    own.picked = at + 5 * longest
     _arrange(&own, items + start, relevance + start, start, indptr[row + 1] - start, vectors, n_vectors, picks.shape[1], weight[row], &picks[row, 0])
 
 

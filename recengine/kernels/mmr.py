@@ -67,7 +67,7 @@ def mmr(
         picks,
         np.empty((threads, 2 * longest), np.uint64),
         np.empty((threads, longest * d + 1), np.float32),
-        np.empty((threads, 5 * longest + (min(n, longest) + 5) * d), np.float32),
+        np.empty((threads, 5 * longest + min(n, longest) * d), np.float32),
         np.empty((threads, blocks), np.int32),
         longest,
         threads,
