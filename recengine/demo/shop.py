@@ -76,7 +76,7 @@ def generate(
     items: int = 2_000,
     events: int = 200_000,
     images: bool = True,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> ShopFiles:
     """Write a seeded shop into `folder`, which is made where it is missing; files of the same names are replaced.
 
@@ -87,7 +87,7 @@ def generate(
     users, items : >= 1. Items are written with their category tree, which grows to 12 categories at 480 items.
     events : >= 0, exactly so many.
     images : draw a JPEG an item; needs Pillow, the extra `demo`.
-    progress : called with ("shop", done, total); a unit is about one picture's time.
+    progress : called with (done, total); a unit is about one picture's time.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def generate(
 
     def tell(done: int) -> None:
         if progress is not None:
-            progress("shop", done, total)
+            progress(done, total)
 
     streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(5)]
 
