@@ -1,7 +1,8 @@
 # Packed (score, index) keys: header-only, shared by bare-name cimport.
 #
-# A positive float32 score and an index become one int64: the float's bits above, the complement of the index below. So "higher score,
-# then lower index" is plain integer order, all keys differ, and selection and sorting need no comparison function and no stability.
+# A positive float32 score and an index become one int64: the float's bits above, the complement of the index below. So
+# "higher score, then lower index" is plain integer order, all keys differ, and selection and sorting need no comparison
+# function and no stability.
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy
 
@@ -66,7 +67,7 @@ cdef inline void keep_largest(int64_t* keys, Py_ssize_t n, Py_ssize_t k) noexcep
 
 
 cdef inline void rank_sort(int64_t* keys, int64_t* spare, Py_ssize_t n) noexcept nogil:
-    """Sort n distinct keys, largest first, by counting for each how many are larger: n^2 compares, all vectorised, no branch."""
+    """Sort n distinct keys, largest first, by counting for each how many are larger: n^2 vector compares, no branch."""
     cdef Py_ssize_t a, b
     cdef int64_t key, rank
     memcpy(spare, keys, n * sizeof(int64_t))

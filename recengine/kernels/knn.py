@@ -10,13 +10,13 @@ would cost more than most requests. It is kept once a thread, for all models, an
 """
 
 import threading
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 from recengine._native import knn as native
 from recengine.errors import ShapeError
-from recengine.kernels import array, positive
+from recengine.kernels import array, bad_indptr, positive
 from recengine.types import F32, I32, I64, Mask, TopN
 
 __all__ = ("Csr", "Weighting", "neighbors", "sum_at", "sum_top", "unit_rows")
@@ -46,21 +46,17 @@ class _Scratch(threading.local):
 
     def __init__(self) -> None:
         self.sums = np.zeros(0, np.float32)
-        self.touched = np.empty(0, np.int32)
         self.keys = np.empty(0, np.int64)
 
-    def views(self, threads: int, n_cols: int, k: int) -> tuple[F32, I32, I64]:
-        """Return (threads, n_cols), (threads, n_cols + 1), (threads, room) of the buffers, grown where too small."""
+    def views(self, threads: int, n_cols: int, k: int) -> tuple[F32, I64]:
+        """Return (threads, n_cols) sums and (threads, room) keys, grown where too small."""
         room = max(2 * k, k + 256) + SORT_ROOM
         if self.sums.size < threads * n_cols:
             self.sums = np.zeros(threads * n_cols, np.float32)
-        if self.touched.size < threads * (n_cols + 1):
-            self.touched = np.empty(threads * (n_cols + 1), np.int32)
         if self.keys.size < threads * room:
             self.keys = np.empty(threads * room, np.int64)
         return (
             self.sums[: threads * n_cols].reshape(threads, n_cols),
-            self.touched[: threads * (n_cols + 1)].reshape(threads, n_cols + 1),
             self.keys[: threads * room].reshape(threads, room),
         )
 
@@ -88,8 +84,8 @@ def unit_rows(rows: Csr, rarity: F32, *, weighting: Weighting, average: float) -
     """
     rows = _csr("rows", rows)
     rarity = array("rarity", rarity, _F32, None)
-    values, norms = np.empty(len(rows.cols), np.float32), np.empty(rows.n, np.float32)
-    native.unit_rows(*rows, rarity, SCHEMES[weighting], average, values, norms)
+    values, norms = np.zeros(len(rows.cols), np.float32), np.empty(rows.n, np.float32)
+    _refuse(native.unit_rows(*rows, rarity, SCHEMES[weighting], average, values, norms))
     return values, norms
 
 
@@ -120,7 +116,8 @@ def neighbors(
     threads = positive("threads", threads)
     best = _empty(rows.n, positive("k", k))
     scratch = _scratch.views(threads, len(post_norms), k)
-    native.neighbors(*rows, own, norms, *postings, post_norms, shrinkage, *scratch, best.items, best.scores, threads)
+    found = (best.items, best.scores)
+    _refuse(native.neighbors(*rows, own, norms, *postings, post_norms, shrinkage, *scratch, *found, threads))
     return best
 
 
@@ -142,15 +139,8 @@ def sum_top(entries: Csr, matrix: Csr, n_cols: int, mask: Mask, n: int, *, threa
         raise ShapeError(f"mask: expected uint8 ({entries.n}, >= {n_cols}), got {mask.dtype} {mask.shape}")
     threads = positive("threads", threads)
     best = _empty(entries.n, positive("n", n))
-    native.sum_top(
-        *entries,
-        *matrix,
-        np.ascontiguousarray(mask),
-        *_scratch.views(threads, n_cols, n),
-        best.items,
-        best.scores,
-        threads,
-    )
+    scratch, found = _scratch.views(threads, n_cols, n), (best.items, best.scores)
+    _refuse(native.sum_top(*entries, *matrix, np.ascontiguousarray(mask), *scratch, *found, threads))
     return best
 
 
@@ -173,9 +163,9 @@ def sum_at(entries: Csr, matrix: Csr, known: Mask, indptr: I64, cols: I32, *, th
     if indptr[0] != 0 or indptr[-1] != len(cols):
         raise ShapeError(f"indptr: expected it to run from 0 to {len(cols)}, got {indptr[0]} to {indptr[-1]}")
     threads = positive("threads", threads)
-    sums, touched, _ = _scratch.views(threads, len(known), 1)
+    sums, _ = _scratch.views(threads, len(known), 1)
     out = np.empty(len(cols), np.float32)
-    native.sum_at(*entries, *matrix, known, indptr, cols, sums, touched, out, threads)
+    _refuse(native.sum_at(*entries, *matrix, known, indptr, cols, sums, out, threads))
     return out
 
 
@@ -186,6 +176,11 @@ def _csr(name: str, csr: Csr) -> Csr:
     if len(indptr) == 0 or indptr[0] < 0 or indptr[-1] > len(cols):
         raise ShapeError(f"{name}.indptr: expected offsets within 0..{len(cols)}, got {indptr[:1]}..{indptr[-1:]}")
     return Csr(indptr, cols, values)
+
+
+def _refuse(row: int) -> None:
+    if row >= 0:
+        raise bad_indptr(row)
 
 
 def _empty(rows: int, n: int) -> TopN:

@@ -98,10 +98,10 @@ def test_sums_equal_the_oracle_to_the_bit(seed, matrix_rows, n_cols, batch, dens
         np.testing.assert_array_equal(sum_at(entries, matrix, known, ends, asked, threads=threads), wanted)
 
 
-def test_crowded_and_sparse_rows_agree_and_leave_the_scratch_clean():
+def test_crowded_and_sparse_rows_agree_and_leave_the_sums_cleared():
     rng = np.random.default_rng(3)
     members = 500
-    rows = sparse(rng, members, 40, 0.5)  # every row meets all members: the blind path
+    rows = sparse(rng, members, 40, 0.5)  # every row meets all members: they are read as a whole
     thin = Csr(np.arange(members + 1, dtype=np.int64), rows.cols[rows.indptr[:-1]], rows.values[rows.indptr[:-1]])
     own, ones = np.full(members, -1, np.int32), np.ones(members, np.float32)
     for few in (rows, thin, rows):
@@ -158,6 +158,10 @@ def test_strided_arrays_are_read():
         (
             "entries.indptr",
             lambda c: sum_top(c._replace(indptr=np.array([0, 5], np.int64)), c, 4, np.ones((1, 4), np.uint8), 1),
+        ),
+        (
+            "indptr",
+            lambda c: sum_top(c._replace(indptr=np.array([0, 3, 2], np.int64)), c, 4, np.ones((2, 4), np.uint8), 1),
         ),
         ("cols", lambda c: sum_at(c, c, np.ones(4, np.uint8), np.array([0, 1], np.int64), np.zeros(1, np.int64))),
         ("indptr", lambda c: sum_at(c, c, np.ones(4, np.uint8), np.array([0, 2], np.int64), np.zeros(1, np.int32))),
