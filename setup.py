@@ -19,7 +19,7 @@ MARCH = os.environ.get("RECENGINE_MARCH", "native")
 # No -ffast-math: NaN means "not scored" and must survive; kernels that want reassociated sums write out their lanes.
 CFLAGS = [
     *("-O3", f"-march={MARCH}", "-mprefer-vector-width=512", "-fopenmp", "-std=gnu11"),
-    *("-fno-math-errno", "-fno-trapping-math", "-Wno-unused-function"),
+    *("-fno-math-errno", "-fno-trapping-math", "-Wno-unused-function", "-g0"),
 ]
 LDFLAGS = ["-fopenmp"]
 if SANITIZE:
