@@ -30,7 +30,7 @@ from recengine.retrieval import deployment as deployments
 from recengine.store import directory
 from recengine.store.catalog import read_items, read_users
 from recengine.store.database import FILE, Database
-from recengine.store.decisions import Decisions
+from recengine.store.decisions import Decision, Decisions
 from recengine.store.events import read_events
 from recengine.store.vocab import load_vocabularies
 from recengine.types import Explanation, Recommendation, Request, Response
@@ -53,7 +53,7 @@ class Engine:
         self.artifacts = ArtifactStore(path / directory.ARTIFACTS)
         self._database = database
         self._ids = load_vocabularies(database)
-        self._decisions = Decisions(database)
+        self._decisions = Decisions(database, rate=config.serving.decision_rate)
         self._writing = Lock()
         self._state = State(config.event, read_items(database), read_users(database))
         self._load_events()
@@ -288,6 +288,10 @@ class Engine:
         """Name items in words: their `title` attribute, else their id."""
         rows = self._ids.items.rows(items).tolist()
         return [title(self._state.items, row, item) for row, item in zip(rows, items, strict=True)]
+
+    def decision(self, request_id: str) -> Decision | None:
+        """Look up what was shown under `request_id`; None = there is no such record."""
+        return self._decisions.read(request_id)
 
     def facts(self) -> dict[str, Any]:
         """Count what the engine holds."""

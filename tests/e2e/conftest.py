@@ -1,0 +1,80 @@
+"""One small shop for the end-to-end tests: ingested and trained once a session, copied for tests that change it."""
+
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from recengine import Engine
+
+CONFIG = """
+[[model]]
+kind = "als"
+factors = 8
+epochs = 6
+
+[[model]]
+kind = "item_knn"
+
+[[model]]
+kind = "user_knn"
+
+[[model]]
+kind = "popularity"
+"""
+
+
+def tables(seed=0, users=120, items=80, events=4000):
+    """Two tastes: even users like the first half of the items, odd ones the second."""
+    rng = np.random.default_rng(seed)
+    user = rng.integers(0, users, events)
+    item = np.where(rng.random(events) < 0.85, rng.integers(0, items // 2, events) + (user % 2) * (items // 2), rng.integers(0, items, events))
+    kind = rng.choice(["view", "click", "purchase", "dislike", "block"], events, p=(0.5, 0.3, 0.15, 0.03, 0.02))
+    stamp = 1_750_000_000 + np.sort(rng.integers(0, 90 * 86_400, events))
+    return {
+        "events": pa.table({"user_id": [f"u{u}" for u in user], "item_id": [f"i{i}" for i in item], "type": kind, "timestamp": stamp}),
+        "items": pa.table(
+            {
+                "item_id": [f"i{i}" for i in range(items)],
+                "title": [f"Thing number {i}" for i in range(items)],
+                "category": [("bags", "hats")[i >= items // 2] for i in range(items)],
+                "brand": [f"b{i % 7}" for i in range(items)],
+                "price": rng.lognormal(3, 1, items),
+            }
+        ),
+        "users": pa.table({"user_id": [f"u{u}" for u in range(users + 5)], "gender": [("f", "m")[u % 2] for u in range(users + 5)]}),
+    }
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    for name, table in tables().items():
+        pq.write_table(table, folder / f"{name}.parquet")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def _trained(tmp_path_factory, files):
+    path = tmp_path_factory.mktemp("trained") / "shop"
+    path.mkdir()
+    (path / "recengine.toml").write_text(CONFIG)
+    with Engine.open(path, create=True) as engine:
+        engine.ingest(**{name: files / f"{name}.parquet" for name in ("events", "items", "users")})
+        engine.train()
+    return path
+
+
+@pytest.fixture
+def shop(_trained, tmp_path):
+    """The path of a trained shop that the test may change."""
+    return shutil.copytree(_trained, tmp_path / "shop")
+
+
+@pytest.fixture(scope="session")
+def engine(_trained):
+    """An open engine for tests that only ask."""
+    with Engine.open(_trained) as opened:
+        yield opened
