@@ -1,8 +1,9 @@
 """How fast are a million Parquet events ingested, against DuckDB's own INSERT ... SELECT FROM read_parquet?
 
-The peer does less: it copies four columns into a plain table of the same file format, on disk, commit and close included. Ingest also screens
-every row, maps ids to rows, decides what the order column means, and keeps nine columns. The physical limit beside them is the peer itself:
-nothing on this stack writes a DuckDB file faster. Both start from an empty database every time; rounds alternate.
+The peer does less: it copies four columns into a plain table of the same file format, on disk, commit and close
+included. Ingest also screens every row, maps ids to rows, decides what the order column means, and keeps nine columns.
+The physical limit beside them is the peer itself: nothing on this stack writes a DuckDB file faster. Both start from an
+empty database every time; rounds alternate.
 """
 
 import shutil

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+
 from recengine.demo.shop import generate
+from recengine.engine import Engine
+from recengine.errors import DirectoryInvalid
 from recengine.offline.cycle import CycleReport
 from recengine.offline.ingest import IngestReport
 from recengine.store.database import FILE
-
-from recengine.engine import Engine
-from recengine.errors import DirectoryInvalid
 from recengine.types import Response
 
 __all__ = ("DemoReport", "run")

@@ -14,13 +14,15 @@ __all__ = ("array", "bad_indptr", "positive")
 array: Callable[..., Any] = _native.array
 """`array(name, value, dtype, *shape)`: return `value` C-contiguous after checking dtype and shape (None = any length).
 
-Nothing is cast. Raises ShapeError: not an array, another dtype, number of dimensions or length. Cost: 60 ns when nothing is copied.
+Nothing is cast. Raises ShapeError: not an array, another dtype, number of dimensions or length. Cost: 60 ns when
+nothing is copied.
 """
 
 positive: Callable[[str, int], int] = _native.positive
-"""`positive(name, value)`: return an integer >= 1, such as a number of picks or threads; raises ShapeError otherwise."""
+"""`positive(name, value)`: return an integer >= 1, such as a number of picks; raises ShapeError otherwise."""
 
 
 def bad_indptr(row: int) -> ShapeError:
     """Say that an indptr does not fit its flat array."""
-    return ShapeError(f"indptr: expected 0 = indptr[0] <= indptr[1] <= ... = length of the flat array, broke at row {row}")
+    rule = "0 = indptr[0] <= indptr[1] <= ... = length of the flat array"
+    return ShapeError(f"indptr: expected {rule}, broke at row {row}")

@@ -87,7 +87,7 @@ def plan_order(foreign: Foreign, part: Part, column: str, unit: OrderUnit, *, wh
 
 
 def _unit(foreign: Foreign, number: str, numbers: int, low: float, high: float) -> OrderUnit:
-    """Find the unit in which most of the numbers are moments; when the extremes agree, nothing else has to be counted."""
+    """Find the unit in which most of the numbers are moments; when the extremes agree, nothing else is counted."""
     ranges = {unit: (_EARLIEST / us * divide, _LATEST / us * divide) for unit, (us, divide) in _SCALES.items()}
     for unit, (start, end) in ranges.items():
         if start <= low and high <= end:
