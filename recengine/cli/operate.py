@@ -6,6 +6,7 @@ import shutil
 import sys
 from argparse import Namespace
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from recengine.artifacts import ArtifactStore
@@ -115,7 +116,7 @@ def doctor(args: Namespace) -> None:
     check("python", lambda: f"{platform.python_version()} on {platform.machine()}")
     for package in ("recengine", "duckdb", "numpy", "scipy", "pyarrow", "msgspec"):
         check(package, lambda package=package: importlib.metadata.version(package))  # type: ignore[misc]
-    check("directory", lambda: directory.check(args.dir) or str(args.dir))
+    check("directory", lambda: _usable(args.dir))
     check("configuration", lambda: f"{len(load(args.dir / directory.CONFIG).model)} models")
     check("disk", lambda: f"{shutil.disk_usage(args.dir if args.dir.exists() else '.').free / 1e9:.1f} GB free")
     check("engine", lambda: _opened(args))
@@ -128,6 +129,11 @@ def doctor(args: Namespace) -> None:
     )
     if not all(c["ok"] for c in checks):
         sys.exit(1)
+
+
+def _usable(path: Path) -> str:
+    directory.check(path)
+    return str(path)
 
 
 def _opened(args: Namespace) -> str:

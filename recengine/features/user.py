@@ -60,7 +60,7 @@ def attributes_of(users: Catalogue, user: int) -> dict[str, Any]:
     if not 0 <= user < users.n:
         return out
     for name, column in users.columns.items():
-        value = column.data[user] if column.indptr is None else None
+        value: Any = column.data[user] if column.indptr is None else None
         if column.kind == "string" and value >= 0:
             out[name] = column.labels[value]
         elif column.kind == "bool" and value != 2:

@@ -76,7 +76,8 @@ class CandidateStage:
             raise BadRequest(
                 f"category: none is called {category!r}", hint=f"known: {', '.join(sorted(orders.rows)[:20]) or 'none'}"
             )
-        return found[found >= 0]
+        shown: I32 = found[found >= 0]
+        return shown
 
     def _guarded(self, name: str, source: Callable[[], I32], trace: Trace) -> I32 | None:
         if trace.overdue(0.5):

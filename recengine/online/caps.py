@@ -6,7 +6,7 @@ A part of the rules stage and of the candidates that must feed it.
 from collections.abc import Mapping
 
 from recengine.errors import BadExpression, BadRequest
-from recengine.types import I32, Catalogue
+from recengine.types import I32, Catalogue, Column
 
 __all__ = ("Caps",)
 
@@ -18,7 +18,7 @@ class Caps:
     """
 
     def __init__(self, caps: Mapping[str, int], items: Catalogue) -> None:
-        self._rules = []
+        self._rules: list[tuple[Column, int, dict[int, int]]] = []
         for name, most in caps.items():
             column = items.columns.get(name)
             if column is None:

@@ -68,7 +68,8 @@ class Histories:
     def touched(self, user: int, bits: int) -> I32:
         """Return the items that an event of one of the types in `bits` touched."""
         items, held = self._seen_row(user)
-        return items[(held & np.uint32(bits)) != 0]
+        touched: I32 = items[(held & np.uint32(bits)) != 0]
+        return touched
 
     def last_seq(self, user: int) -> int:
         """Return the number of the user's last event; -1 = none."""

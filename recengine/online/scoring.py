@@ -38,16 +38,19 @@ class Scoring:
 
     def _column(self, member: Member, features: Features, pool: Pool, trace: Trace, threads: int) -> F32 | None:
         if trace.overdue(0.8) and not isinstance(member.scorer, Popularity):
-            return self._drop(member, "deadline", trace)
+            self._drop(member, "deadline", trace)
+            return None
         started = perf_counter_ns()
         try:
             values = column(member, features.query, pool, threads=threads)
         except Exception:  # one failing model must not fail the request; it is logged, counted and named in the reply
             log.exception("model %s failed", member.name)
-            return self._drop(member, "error", trace)
+            self._drop(member, "error", trace)
+            return None
         budget = member.scorer.config.time_budget_ms * 1e6 * max(len(features.query.users), 1)
         if perf_counter_ns() - started > budget:
-            return self._drop(member, "budget", trace)
+            self._drop(member, "budget", trace)
+            return None
         return values
 
     def _drop(self, member: Member, why: str, trace: Trace) -> None:
