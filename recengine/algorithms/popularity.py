@@ -261,7 +261,7 @@ def _newest_first(catalogue: Catalogue, items: I32, times: I64, n_items: int) ->
             both, np.minimum(since, first_event), np.maximum(since, first_event)
         )  # the one known where one is not
     rows = np.arange(n_items)
-    return np.lexsort((rows, -first_event.astype(np.float64), -since.astype(np.float64))).astype(np.int32)
+    return np.lexsort((rows, ~first_event, ~since)).astype(np.int32)  # ~x falls as x grows, and never overflows
 
 
 def _by_category(catalogue: Catalogue, attribute: str, scores: F32) -> tuple[I64, I32, tuple[str, ...]]:
