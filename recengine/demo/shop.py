@@ -94,7 +94,7 @@ def generate(
     ConfigInvalid : a size or the seed is out of range, or images are wanted and Pillow is absent; nothing is written.
     DirectoryInvalid : the folder cannot be written.
 
-    Cost: about 2 s and 350 MB at the defaults, and about 4 s for the images, on one core.
+    Cost: about 2 s of CPU and 300 MB at the defaults, and as much time again for the images.
     """
     for name, value, least in (("seed", seed, 0), ("users", users, 1), ("items", items, 1), ("events", events, 0)):
         if value < least:
