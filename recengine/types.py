@@ -299,11 +299,13 @@ class Context(msgspec.Struct, frozen=True):
 class Features(msgspec.Struct, frozen=True):
     """What models and sources need to know of B requests.
 
-    `favourites` int32 (B, C) category codes, dearest first, -1 = none.
+    `favourites` int32 (B, C) category codes, dearest first, -1 = none; `attributes` what is known of the user of each
+    cold row, by row.
     """
 
     query: Query
     favourites: I32
+    attributes: Mapping[int, Mapping[str, Any]]
 
 
 class Evidence(msgspec.Struct, frozen=True):

@@ -11,7 +11,6 @@ import numpy as np
 
 from recengine.config import Candidates
 from recengine.errors import BadRequest
-from recengine.features.user import attributes_of
 from recengine.online.caps import Caps
 from recengine.online.rules import Rules
 from recengine.online.state import State
@@ -41,7 +40,6 @@ class CandidateStage:
         orders, codes = self._laid_out(context.items)
         favourites = codes[features.favourites] if features.favourites.shape[1] else features.favourites
         extra = self._asked_for(context, mask, orders, trace)
-        cold = np.flatnonzero(context.cold).tolist()
         pool = gather(
             self._deployment,
             orders,
@@ -49,10 +47,7 @@ class CandidateStage:
             mask,
             self._limits,
             cold=context.cold,
-            attributes={
-                b: {**attributes_of(self._state.users, int(context.users[b])), **context.requests[b].context}
-                for b in cold
-            },
+            attributes=features.attributes,
             favourites=favourites,
             needed=max(r.n for r in context.requests),
             extra=extra,

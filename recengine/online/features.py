@@ -6,7 +6,7 @@ The definitions stand in `features/`.
 import numpy as np
 
 from recengine.config import Candidates, Serving
-from recengine.features.user import favourite_categories
+from recengine.features.user import attributes_of, favourite_categories
 from recengine.online.state import State
 from recengine.online.trace import Trace
 from recengine.types import Context, Features, Query
@@ -35,5 +35,9 @@ class FeatureService:
             favourites = np.empty((len(users), 0), np.int32)
         else:
             favourites = favourite_categories(history, column, self._favourites)
+        attributes = {
+            b: {**attributes_of(self._state.users, users[b]), **context.requests[b].context}
+            for b in np.flatnonzero(context.cold).tolist()
+        }
         trace.mark("features")
-        return Features(Query(context.users, history, changed, context.now), favourites)
+        return Features(Query(context.users, history, changed, context.now), favourites, attributes)

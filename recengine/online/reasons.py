@@ -3,16 +3,21 @@
 The leading model's kind for every item, and on request the history items that speak for it, in words.
 """
 
+import logging
+
 import numpy as np
 
 from recengine.algorithms.als import Als
 from recengine.algorithms.knn import ItemKnn, UserKnn
 from recengine.algorithms.popularity import Popularity
-from recengine.retrieval.deployment import Deployment
+from recengine.online.trace import Trace
+from recengine.retrieval.deployment import Deployment, Member
 from recengine.store.vocab import Vocabulary
-from recengine.types import I64, Catalogue, Context, Features, Ranked, Reason
+from recengine.types import I64, Catalogue, Context, Evidence, Features, Ranked, Reason
 
 __all__ = ("Reasons", "title")
+
+log = logging.getLogger("recengine.online")
 
 _KINDS = {Als.kind: "because_of", ItemKnn.kind: "because_of", UserKnn.kind: "similar_users", Popularity.kind: "popular"}
 _WORDS = {
@@ -21,7 +26,7 @@ _WORDS = {
     "trending": "Trending now",
     "latest": "New here",
     "demographic": "Liked by users like you",
-    "cold_start": "A good start: popular, and liked by users like you",
+    "cold_start": "A good start: liked by many",
     "pinned": "Chosen for this page",
 }
 
@@ -44,6 +49,7 @@ class Reasons:
     def __init__(self, deployment: Deployment, items: Vocabulary) -> None:
         self._members = deployment.members
         self._items = items
+        self._demographic = deployment.demographic
         self._kinds = [_KINDS.get(member.scorer.kind, "model") for member in deployment.members]
 
     def leading(self, ranked: Ranked, at: I64) -> list[str]:
@@ -52,22 +58,37 @@ class Reasons:
             return []
         return [self._kinds[m] for m in np.argmax(ranked.contributions[at], axis=1).tolist()]
 
-    def of(self, context: Context, features: Features, b: int, item: int, kind: str) -> tuple[Reason, ...]:
+    def of(
+        self, context: Context, features: Features, b: int, item: int, kind: str, trace: Trace
+    ) -> tuple[Reason, ...]:
         """Collect up to three reasons for `item` in row `b`.
 
-        History items first, each once, then the words of `kind`.
+        What pinned or started it first, then history items, each once, then what many like. A model that cannot
+        explain is left out, and `degraded` says so.
         """
         reasons: dict[str, Reason] = {}
         for member in self._members:
-            for evidence in member.scorer.explain(features.query, b, item, top=2):
+            for evidence in self._evidence(member, features, b, item, trace):
                 if evidence.item < 0:
-                    reasons.setdefault(
-                        evidence.kind, Reason(evidence.kind, _WORDS.get(evidence.kind, ""), None, evidence.weight)
-                    )
+                    words = _WORDS.get(evidence.kind, "")
+                    reasons.setdefault(evidence.kind, Reason(evidence.kind, words, None, evidence.weight))
                     continue
                 cause = self._items.id(evidence.item)
                 text = f"Because you chose {title(context.items, evidence.item, cause)}"
                 reasons.setdefault(cause, Reason(evidence.kind, text, cause, evidence.weight))
-        words = [Reason(kind, _WORDS[kind])] if kind in ("pinned", "cold_start") else []
+        lead = [Reason(kind, _WORDS[kind])] if kind == "pinned" else []
+        if kind == "cold_start":
+            alike = self._demographic.explain(features.attributes[b], item) if self._demographic is not None else ()
+            lead.append(Reason(kind, _WORDS["demographic" if alike else "cold_start"]))
         found = sorted(reasons.values(), key=lambda reason: (reason.item_id is None, -reason.weight))
-        return tuple([*words, *found][:3])
+        return tuple([*lead, *found][:3])
+
+    def _evidence(self, member: Member, features: Features, b: int, item: int, trace: Trace) -> tuple[Evidence, ...]:
+        if any(reason.startswith(f"model:{member.name}:") for reason in trace.degraded):
+            return ()  # dropped from the score: it has no say in why
+        try:
+            return member.scorer.explain(features.query, b, item, top=2)
+        except Exception:  # a reply without one model's words is better than none; logged and named in the reply
+            log.exception("model %s cannot explain", member.name)
+            trace.degrade(f"explain:{member.name}:error")
+            return ()

@@ -76,7 +76,7 @@ class Recommender:
         pool = Pool(np.array([0, 1], np.int64), np.array([item], np.int32), np.zeros(1, np.uint32), ())
         ranked = self.ensemble.blend(context, self.scoring.score(context, features, pool, trace), trace)
         excluded_by = self.rules.excluded_by(context, item)
-        return self.response.explain(context, features, ranked, excluded_by)
+        return self.response.explain(context, features, ranked, excluded_by, trace)
 
     def query(self, request: Request) -> Query:
         """Return what the models would be told of the user of `request`."""

@@ -42,7 +42,11 @@ class Renderer:
             lines = []
             for j in range(start, end):
                 kind = "pinned" if j - start < ranked.pinned[b] else "cold_start" if cold else leading[j]
-                why = self._reasons.of(context, features, b, int(ranked.items[at[j]]), kind) if request.explain else ()
+                why = (
+                    self._reasons.of(context, features, b, int(ranked.items[at[j]]), kind, trace)
+                    if request.explain
+                    else ()
+                )
                 lines.append(
                     Recommendation(ids[j], scores[j], kind, why, dict(zip(ranked.models, parts[j], strict=True)))
                 )
@@ -61,7 +65,7 @@ class Renderer:
         return replies
 
     def explain(
-        self, context: Context, features: Features, ranked: Ranked, excluded_by: tuple[str, ...]
+        self, context: Context, features: Features, ranked: Ranked, excluded_by: tuple[str, ...], trace: Trace
     ) -> Explanation:
         """Write what the models and the rules say of the one item in `ranked` for the one request of the batch."""
         item = int(ranked.items[0])
@@ -73,7 +77,7 @@ class Renderer:
             excluded_by=excluded_by,
             score=float(1.0 / (1.0 + np.exp(-float(ranked.scores[0])))),
             contributions=dict(zip(ranked.models, ranked.contributions[0].tolist(), strict=True)),
-            reasons=self._reasons.of(context, features, 0, item, kind),
+            reasons=self._reasons.of(context, features, 0, item, kind, trace),
             version=self._deployment.version,
         )
 

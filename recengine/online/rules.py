@@ -8,8 +8,8 @@ import numpy as np
 
 from recengine.config import EventType, Serving
 from recengine.errors import BadRequest
+from recengine.expressions import depends_on_now, parse
 from recengine.expressions import mask as evaluate
-from recengine.expressions import parse
 from recengine.features.interaction import type_bits
 from recengine.online.caps import Caps
 from recengine.online.state import State
@@ -148,7 +148,10 @@ class Rules:
             self._filters = (context.items, masks)
         found = masks.get(text)
         if found is None:
-            found = evaluate(parse(text), context.items, now=context.now)
+            tree = parse(text)
+            found = evaluate(tree, context.items, now=context.now)
+            if depends_on_now(tree):
+                return found
             if len(masks) >= _FILTERS_KEPT:
                 masks.clear()
             masks[text] = found

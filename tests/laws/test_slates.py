@@ -173,7 +173,7 @@ def test_one_failing_model_never_fails_the_request(name):
         for attribute in kept:
             if attribute != "config":
                 setattr(broken, attribute, None)  # a model that lost its state
-        (reply,), _ = recommender.recommend([Request(user_id="u1", n=10)])
+        (reply,), _ = recommender.recommend([Request(user_id="u1", n=10, explain=True)])
         assert len(reply.items) == 10
         assert f"model:{name}:error" in reply.degraded
         assert name not in {model for line in reply.items for model, share in line.contributions.items() if share}
