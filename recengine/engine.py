@@ -33,7 +33,7 @@ from recengine.store.database import FILE, Database
 from recengine.store.decisions import Decision, Decisions
 from recengine.store.events import read_events
 from recengine.store.vocab import load_vocabularies
-from recengine.types import Explanation, Recommendation, Request, Response
+from recengine.types import Explanation, Interactions, Recommendation, Request, Response
 
 __all__ = ("Engine",)
 
@@ -274,7 +274,7 @@ class Engine:
 
         Returns the rows written.
         """
-        names = users if users is not None else self._ids.users.ids(np.arange(len(self._ids.users), dtype=np.int32))
+        names = users if users is not None else self.users()
 
         def batches() -> Iterator[list[Response]]:
             for start in range(0, len(names), 1024):
@@ -292,6 +292,24 @@ class Engine:
     def decision(self, request_id: str) -> Decision | None:
         """Look up what was shown under `request_id`; None = there is no such record."""
         return self._decisions.read(request_id)
+
+    def users(self) -> list[str]:
+        """List all user ids, in the order of first sight."""
+        return self._ids.users.ids(np.arange(len(self._ids.users), dtype=np.int32))
+
+    def interactions(self) -> Interactions:
+        """Return who engaged with what, as models see it: one row a user, in the order of `users()`."""
+        n = len(self._ids.users)
+        return self._state.histories.gather(range(n), self.config.serving.history_limit, self._state.items.n)
+
+    def spine(self) -> Recommender:
+        """Return what answers now, for those who want its traces.
+
+        Raises
+        ------
+        NotTrained : nothing is deployed yet.
+        """
+        return self._live()
 
     def facts(self) -> dict[str, Any]:
         """Count what the engine holds."""
