@@ -26,6 +26,7 @@ _CORRUPT = (
     "cannot open database",
     "malformed",
 )
+_DISK = ("could not write", "could not sync", "fsync", "no space left", "file too large", "could not truncate")
 _TOO_NEW = ("version number", "storage version", "newer version")
 
 
@@ -43,7 +44,8 @@ def translate(err: BaseException) -> RecEngineError:
         return StoreFailed(
             f"the database ran out of memory or of temporary disk: {text}", hint="raise store.memory_limit"
         )
-    if isinstance(err, duckdb.FatalException | duckdb.InternalException | duckdb.IOException):
+    fatal = isinstance(err, duckdb.FatalException | duckdb.InternalException | duckdb.IOException)
+    if fatal or any(mark in low for mark in _DISK):  # a failed write at the commit is a TransactionException
         return StoreFailed(f"the database could not use its disk: {text}", hint="free disk space and try again")
     return EngineFault(f"a query failed: {type(err).__name__}: {text}", hint="please report this")
 
