@@ -7,6 +7,7 @@ parameters; out: pooled log-odds, probabilities, and what every model contribute
 import numpy as np
 
 from recengine._native import blend as _native
+from recengine.errors import ShapeError
 from recengine.kernels import array
 from recengine.types import F32
 
@@ -34,7 +35,7 @@ def blend(scores: F32, slope: F32, intercept: F32, weight: F32) -> tuple[F32, F3
 
     Raises
     ------
-    ShapeError : an argument has the wrong shape or dtype.
+    ShapeError : an argument has the wrong shape or dtype, or a weight is negative or NaN.
 
     Source: Genest and Zidek 1986 (the pool); Platt 1999 (the calibration).
     """
@@ -46,5 +47,8 @@ def blend(scores: F32, slope: F32, intercept: F32, weight: F32) -> tuple[F32, F3
     logit = np.empty(len(scores), np.float32)
     probabilities = np.empty(scores.shape, np.float32)
     contributions = np.empty(scores.shape, np.float32)
-    _native.blend(scores, slope, intercept, weight, logit, probabilities, contributions)
+    scratch = np.empty((9, 16 * models), np.float32)
+    bad = _native.blend(scores, slope, intercept, weight, logit, probabilities, contributions, scratch)
+    if bad >= 0:
+        raise ShapeError(f"weight: expected values >= 0, got {weight[bad]} for model {bad}")
     return logit, probabilities, contributions

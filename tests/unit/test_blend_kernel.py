@@ -80,6 +80,8 @@ TWO = np.ones(2, np.float32)
         ((np.ones((3, 2), np.float32), np.ones(3, np.float32), TWO, TWO), "slope"),
         ((np.ones((3, 2), np.float32), TWO, TWO[None], TWO), "intercept"),
         ((np.ones((3, 2), np.float32), TWO, TWO, np.ones(2)), "weight"),
+        ((np.ones((3, 2), np.float32), TWO, TWO, -TWO), "weight"),
+        ((np.ones((3, 2), np.float32), TWO, TWO, TWO * np.nan), "weight"),
     ],
 )
 def test_a_wrong_argument_is_named(arguments, name):
