@@ -9,7 +9,7 @@
 #include "als_dense.h"
 
 #define SMALLEST_CONFIDENCE 1e-3f
-#define PREFETCH 8 /* entries ahead */
+#define AHEAD_BYTES (128 << 10) /* of the next row that are fetched while this one is solved */
 
 typedef struct {
     float confidence;      /* of an entry, above */
@@ -25,6 +25,9 @@ typedef struct {
     float *matrix;    /* side x side, for exact solves; side >= min(cap, ld) */
     float *panels;    /* 2 x GRAM_BLOCK x ld, for exact solves of long rows */
     int n;            /* entries of this row */
+    const float *fixed;   /* where the next row's entries lie */
+    const int32_t *ahead; /* what is left of them to fetch */
+    const int32_t *ahead_end;
 } Work;
 
 static void work_free(Work *w) {
@@ -52,17 +55,23 @@ static int work_make(Work *w, int64_t cap, int ld, int64_t side, int long_rows) 
     return -1;
 }
 
-/* Gather the entries of a row; those without a factor (NaN, or beyond the `n_fixed` known ones) and of weight 0 say nothing. Returns how many are positive. */
-static int gather(Work *w, const float *fixed, int64_t n_fixed, int ld, const int32_t *items, const float *weights, int64_t n, float confidence) {
+/* Fetch `entries` of the next row into the cache: its factors lie anywhere, and waiting for them was half of the time. */
+ALWAYS void fetch_ahead(Work *w, int entries, int nv) {
+    for (; entries > 0 && w->ahead < w->ahead_end; entries--, w->ahead++) {
+        const char *z = (const char *)(w->fixed + (size_t)*w->ahead * nv * VL);
+        for (int b = 0; b < nv * VL * 4; b += 64) __builtin_prefetch(z + b);
+    }
+}
+
+/* Gather the entries of a row; those of weight 0 and, where `check`, those without a factor (NaN, or beyond the `n_fixed` known
+ * ones) say nothing. Returns how many are positive. */
+static int gather(Work *w, const float *fixed, int64_t n_fixed, int ld, const int32_t *items, const float *weights,
+                  int64_t n, float confidence, int check) {
     int k = 0, positive = 0;
     for (int64_t i = 0; i < n; i++) {
-        if (i + PREFETCH < n) {
-            const char *ahead = (const char *)(fixed + (size_t)items[i + PREFETCH] * ld);
-            for (int b = 0; b < ld * 4; b += 64) __builtin_prefetch(ahead + b);
-        }
         if (items[i] < 0 || items[i] >= n_fixed) continue;
         const float *z = fixed + (size_t)items[i] * ld, weight = weights[i];
-        if (!(weight != 0) || isnan(z[0])) continue;
+        if (weight == 0 || (check && isnan(z[0]))) continue;
         const float c = weight > 0 ? 1.0f + confidence * (weight - 1.0f) : -weight;
         w->z[k] = z;
         w->c[k] = c > SMALLEST_CONFIDENCE ? c : SMALLEST_CONFIDENCE;
@@ -144,13 +153,16 @@ ALWAYS void pass_block(const int m, const float *const *z, const float *c, const
     }
 }
 
-ALWAYS void pass_any(const Work *w, const float *p, const float *v, const int nv, float *out) {
+ALWAYS void pass_any(Work *w, const float *p, const float *v, const int nv, float *out) {
     int k = 0;
-    for (; k + 4 < w->n; k += 8) pass_block(8, w->z + k, w->c + k, p ? p + k : NULL, v, nv, out);
+    for (; k + 4 < w->n; k += 8) {
+        fetch_ahead(w, 8, nv);
+        pass_block(8, w->z + k, w->c + k, p ? p + k : NULL, v, nv, out);
+    }
     for (; k < w->n; k += 4) pass_block(4, w->z + k, w->c + k, p ? p + k : NULL, v, nv, out);
 }
 
-static void pass(const Work *w, const float *p, const float *v, int nv, float *out) {
+static void pass(Work *w, const float *p, const float *v, int nv, float *out) {
     switch (nv) {  /* known lengths let the compiler keep v and out in registers */
         case 64 / VL: pass_any(w, p, v, 64 / VL, out); break;
         case 128 / VL: pass_any(w, p, v, 128 / VL, out); break;
@@ -159,7 +171,7 @@ static void pass(const Work *w, const float *p, const float *v, int nv, float *o
 }
 
 /* Jacobi-preconditioned conjugate gradients from the x that is there (Hestenes and Stiefel 1952; Takacs, Pilaszy, Tikk 2011). */
-static void solve_cg(const Work *w, const float *diag, float *x, int ld, int steps) {
+static void solve_cg(Work *w, const float *diag, float *x, int ld, int steps) {
     const int nv = ld / VL;
     float *r = w->vectors, *d = r + ld, *inverse = d + ld, *image = inverse + ld;
     vf *vr = vec(r), *vd = vec(d), *vx = vec(x), *vinv = vec(inverse), *vimg = vec(image);
@@ -233,11 +245,12 @@ static void cholesky_solve(const float *a, int m, int lda, float *restrict b) {
 }
 
 /* matrix (n, lda) upper = C^-1 + Z diag^-1 Z^T, factorised: the dual of a row with few entries. */
-static void dual_factor(const Work *w, const float *diag, int ld, int lda) {
+static void dual_factor(Work *w, const float *diag, int ld, int lda) {
     const int n = w->n, nv = ld / VL;
     float *inverse = w->vectors + 4 * ld;
     for (int j = 0; j < nv; j++) vec(inverse)[j] = 1.0f / cvec(diag)[j];
-    for (int i = 0; i < n; i += 4)
+    for (int i = 0; i < n; i += 4) {
+        fetch_ahead(w, 4, nv);
         for (int j = i; j < n; j += 4) {
             const float *const *a = w->z + i, *const *b = w->z + j;
             vf acc[4][4] = {{{0}}};
@@ -258,6 +271,7 @@ static void dual_factor(const Work *w, const float *diag, int ld, int lda) {
                 sum4(acc[e][0], acc[e][1], acc[e][2], acc[e][3], out);
             }
         }
+    }
     for (int i = 0; i < n; i++) w->matrix[(size_t)i * lda + i] += 1.0f / w->c[i];
     cholesky(w->matrix, n, lda);
 }
@@ -339,6 +353,7 @@ static int als_solve(const float *fixed, int64_t n_fixed, int ld, const int64_t 
         Work work;
         float *own = aligned_bytes(sizeof(float) * ld);
         const int bad = !own || work_make(&work, cap, ld, side, long_rows);
+        work.fixed = fixed;
         if (bad) {
 #pragma omp atomic write
             failed = 1;
@@ -348,7 +363,14 @@ static int als_solve(const float *fixed, int64_t n_fixed, int ld, const int64_t 
             if (bad) continue;
             const int64_t row = order[i], from = indptr[row], n = indptr[row + 1] - from;
             float *out = x + (size_t)row * ld;
-            const int positive = gather(&work, fixed, n_fixed, ld, items + from, weights + from, n, o.confidence);
+            const int positive = gather(&work, fixed, n_fixed, ld, items + from, weights + from, n, o.confidence, cold_nan);
+            fetch_ahead(&work, INT32_MAX, ld / VL);  /* what the row before left over */
+            if (i + 1 < count && !cold_nan) {
+                const int64_t next = indptr[order[i + 1]], length = indptr[order[i + 1] + 1] - next;
+                const int64_t most = AHEAD_BYTES / (ld * 4);
+                work.ahead = items + next;
+                work.ahead_end = work.ahead + (length < most ? length : most);
+            }
             if (positive == 0) {
                 for (int j = 0; j < ld; j++) out[j] = cold_nan ? NAN : 0.0f;
                 continue;

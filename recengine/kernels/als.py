@@ -152,9 +152,8 @@ def fold_in(
     """Compute the factors of new or changed rows exactly, float32 (B, width).
 
     Arguments as in `solve`. Entries without a factor (`fixed` is NaN there, or the row is beyond it) are left out; a
-    row that keeps no positive entry becomes NaN. Dual (n x n) for n <= width, else primal; one step of
-    iterative refinement
-    (Wilkinson 1963). Cost of a row: n^2 * width + n^3 / 3 flops in the dual.
+    row that keeps no positive entry becomes NaN. Dual (n x n) for n <= width, else primal; one step of iterative
+    refinement (Wilkinson 1963). Cost of a row: n^2 * width + n^3 / 3 flops in the dual.
 
     Raises
     ------
