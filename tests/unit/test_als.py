@@ -59,7 +59,7 @@ def test_every_epoch_lowers_the_loss():
     matrix = taste()
     losses = []
     for epochs in (1, 2, 4, 8):
-        config = Config(factors=8, epochs=epochs, regularization=0.02)
+        config = Config(factors=8, epochs=epochs, regularization=0.02, unobserved_weight=0.1)
         losses.append(oracle.objective(*plain(Als(config).fit(training(matrix))), matrix, 0.1, 1.0, 0.02, 1.0))
     assert losses == sorted(losses, reverse=True)
     assert losses[-1] < losses[0]
@@ -116,7 +116,7 @@ def test_a_dislike_lowers_the_score_of_its_item():
 @pytest.mark.parametrize("factors", [4, 40])  # fewer and more than a history has entries
 def test_an_explanation_is_the_split_of_hu_koren_and_volinsky(factors):
     matrix = taste()
-    model = Als(Config(factors=factors, confidence=2.0, epochs=5)).fit(training(matrix))
+    model = Als(Config(factors=factors, confidence=2.0, epochs=5, unobserved_weight=0.1)).fit(training(matrix))
     y = np.nan_to_num(model._learned.items).astype(np.float64)
     for user in (0, 5):
         own = np.flatnonzero(matrix[user])
