@@ -6,6 +6,7 @@ database may not, so nothing in a foreign file reaches the store as SQL. Why one
 quarantine count within a file, and every file may have its own types.
 """
 
+import csv
 import glob
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -17,11 +18,12 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from recengine.errors import BadColumn, RecEngineError, SourceUnreadable
 from recengine.store import compose
 from recengine.store.cursor import Cursor
-from recengine.store.frames import arrow_table
+from recengine.store.frames import arrow_table, refuse_twice
 
 __all__ = ("PART", "Foreign", "Origin", "Part", "origins")
 
@@ -161,6 +163,8 @@ class Foreign:
         options = self._options(origin)
         self._view(origin, options)
         columns = self._describe()
+        if any(f"{name}_1" in columns for name in columns):  # so DuckDB renames the second of two
+            refuse_twice(_names(origin, len(columns)), where=origin.label)
         if origin.untyped and text is not None:
             kinds = {name: "VARCHAR" if text(name) or kind == "JSON" else kind for name, kind in columns.items()}
             key = "types" if origin.reader == "read_csv" else "columns"
@@ -227,6 +231,18 @@ class Foreign:
         return SourceUnreadable(
             f"{self._label}: cannot be read: {text}", hint="check that the file is whole and has this format"
         )
+
+
+def _names(origin: Origin, n: int) -> list[str]:
+    """Read the n column names as they stand in a Parquet or CSV file; none where they cannot be told."""
+    if origin.reader == "read_parquet":
+        return list(pq.read_schema(origin.path).names)
+    if origin.reader != "read_csv":
+        return []
+    with pa.input_stream(str(origin.path)) as file:  # unpacks .gz and .zst
+        head = file.read(1 << 16).decode("utf-8-sig", errors="replace").splitlines()[:1]
+    rows = (next(csv.reader(head, delimiter=mark), []) for mark in ",\t;|")
+    return next((row for row in rows if len(row) == n), [])
 
 
 def _starts_with_bracket(path: Path) -> bool:

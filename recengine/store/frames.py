@@ -13,7 +13,7 @@ import pyarrow as pa
 from recengine.errors import BadColumn, RecEngineError, SourceUnreadable
 from recengine.types import Event, Item, User
 
-__all__ = ("arrow_table",)
+__all__ = ("arrow_table", "refuse_twice")
 
 
 def arrow_table(source: object, *, where: str) -> pa.Table:
@@ -29,14 +29,26 @@ def arrow_table(source: object, *, where: str) -> pa.Table:
     except RecEngineError:
         raise
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as err:
+        named = [str(name) for name in getattr(source, "columns", ())]  # pandas refuses to hand these over
+        refuse_twice(named, where=where)
         raise SourceUnreadable(
             f"{where}: cannot be read as a table: {err}", hint="every column needs one type"
         ) from err
     names = [str(name) for name in table.column_names]
+    refuse_twice(names, where=where)
+    return table.select([name for name in names if not name.startswith("__index_level_")])
+
+
+def refuse_twice(names: list[str], *, where: str) -> None:
+    """Refuse names that stand there twice.
+
+    Raises
+    ------
+    BadColumn : so.
+    """
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise BadColumn(f"{where}: the column {twice[0]!r} stands there twice", hint="rename or drop one of them")
-    return table.select([name for name in names if not name.startswith("__index_level_")])
 
 
 def _table(source: object, where: str) -> pa.Table:

@@ -164,9 +164,18 @@ def test_an_event_id_counts_once_within_a_file_and_after(shop):
 
 
 def test_sessions_and_requests_are_kept(shop):
-    rows = {"user": ["a", "b"], "item": ["x", "y"], "order": [S, S + 1], "session_id": ["s", ""], "request_id": [None, "r"]}
+    rows = {
+        "user": ["a", "b"],
+        "item": ["x", "y"],
+        "order": [S, S + 1],
+        "session_id": ["s", ""],
+        "request_id": [None, "r"],
+    }
     shop.ingest(events=rows)
-    assert shop.database.read().rows("SELECT * FROM event_ids ORDER BY seq") == [(0, None, "s", None), (1, None, None, "r")]
+    assert shop.database.read().rows("SELECT * FROM event_ids ORDER BY seq") == [
+        (0, None, "s", None),
+        (1, None, None, "r"),
+    ]
 
 
 def test_rows_of_ids_never_change_over_ingests_and_reopening(tmp_path):
@@ -193,14 +202,21 @@ def test_ids_of_a_frame_with_gaps_are_whole_numbers(shop):
 
 
 def test_events_are_read_by_user_time_and_number_and_cut_at_a_moment(shop):
-    shop.ingest(events={"user": ["b", "a", "b", "a"], "item": ["x", "x", "y", "y"], "order": [S + 3, S + 2, S + 1, S + 2]})
+    shop.ingest(
+        events={"user": ["b", "a", "b", "a"], "item": ["x", "x", "y", "y"], "order": [S + 3, S + 2, S + 1, S + 2]}
+    )
     read = read_events(shop.database)
     assert shop.ids.users.ids(read.user) == ["b", "b", "a", "a"]
     assert read.seq.tolist() == [2, 0, 1, 3]
     assert read_events(shop.database, as_of=(S + 2) * 1_000_000).seq.tolist() == [2, 1, 3]
     assert read_events(shop.database, users=np.array([1], np.int32)).seq.tolist() == [1, 3]
     assert read_events(shop.database, after=1).seq.tolist() == [2, 3]
-    assert [a.dtype.name for a in (read.user, read.item, read.type, read.value)] == ["int32", "int32", "int16", "float32"]
+    assert [a.dtype.name for a in (read.user, read.item, read.type, read.value)] == [
+        "int32",
+        "int32",
+        "int16",
+        "float32",
+    ]
 
 
 def test_types_that_the_configuration_lacks_are_reported(shop):
