@@ -65,6 +65,17 @@ cdef void _write(uint64_t *heap, int64_t size, int64_t n, int32_t *items, float 
         scores[j] = key_score(heap[j]) if j < size else <float> NAN
 
 
+cdef void _whole_block(int64_t first, int64_t users, const float *queries, const float *panels, int64_t all_panels, int64_t n_items, int64_t factors,
+                       const uint8_t *mask, int64_t width, int64_t n, uint64_t *heaps, float *packed, int64_t *sizes,
+                       int32_t *items, float *scores) noexcept nogil:
+    """Answer queries first .. first + users over all items."""
+    cdef int64_t u
+    _scan_block(queries + first * factors, factors, users, panels, 0, all_panels, n_items, factors,
+                mask + first * width if mask != NULL else NULL, width, n, heaps, packed, sizes)
+    for u in range(users):
+        _write(heaps + u * n, sizes[u], n, items + (first + u) * n, scores + (first + u) * n)
+
+
 def dot_topk(const float[:, ::1] queries, const float[:, :, ::1] panels, int64_t n_items, const uint8_t[:, ::1] mask,
              int32_t[:, ::1] items, float[:, ::1] scores, uint64_t[:, :, ::1] heaps, float[:, ::1] packed, int64_t[:, ::1] sizes, int threads):
     """Fill `items` and `scores` (B, n). Scratch, a slot a thread: `heaps` (threads, BLOCK, n), `packed` (threads, BLOCK * f), `sizes` (threads, BLOCK).
@@ -82,14 +93,16 @@ def dot_topk(const float[:, ::1] queries, const float[:, :, ::1] panels, int64_t
     if users >= threads * TILE_QUERIES or threads == 1:
         count = min(<int64_t> BLOCK, (users + threads - 1) // threads)
         blocks = (users + count - 1) // count
+        if threads == 1:  # entering a parallel region costs about a microsecond
+            with nogil:
+                for block in range(blocks):
+                    _whole_block(block * count, min(count, users - block * count), queries_at, panels_at, all_panels, n_items, factors, mask_at, width,
+                                 n, &heaps[0, 0, 0], &packed[0, 0], &sizes[0, 0], &items[0, 0], &scores[0, 0])
+            return
         for block in prange(blocks, nogil=True, num_threads=threads, schedule="dynamic"):
             slot = threadid()
-            first = block * count
-            part = min(count, users - first)
-            _scan_block(queries_at + first * factors, factors, part, panels_at, 0, all_panels, n_items, factors,
-                        mask_at + first * width if mask_at != NULL else NULL, width, n, &heaps[slot, 0, 0], &packed[slot, 0], &sizes[slot, 0])
-            for u in range(part):
-                _write(&heaps[slot, u, 0], sizes[slot, u], n, &items[first + u, 0], &scores[first + u, 0])
+            _whole_block(block * count, min(count, users - block * count), queries_at, panels_at, all_panels, n_items, factors, mask_at, width,
+                         n, &heaps[slot, 0, 0], &packed[slot, 0], &sizes[slot, 0], &items[0, 0], &scores[0, 0])
         return
     first = 0
     while first < users:
@@ -129,6 +142,12 @@ def dot_ragged(const float[:, ::1] queries, const float[:, ::1] rows, const int6
         return row
     if n == 0:
         scores[:] = NAN
+        return -1
+    if threads == 1 or users == 1:
+        with nogil:
+            for row in range(users):
+                if indptr[row + 1] > indptr[row]:
+                    _score_row(&queries[row, 0] if factors else NULL, vectors, n, factors, &items[indptr[row]], indptr[row + 1] - indptr[row], &scores[indptr[row]])
         return -1
     for row in prange(users, nogil=True, num_threads=threads, schedule="dynamic"):
         if indptr[row + 1] > indptr[row]:

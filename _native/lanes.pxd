@@ -123,6 +123,23 @@ cdef extern from *:
         if (best->size == n) best->bar = nextafterf(key_score(best->heap[0]), INFINITY);
     }
 
+    /* The n best of one row of scores, unsorted in `heap`; mask may be NULL. Returns how many. */
+    static int64_t best_of_row(const float *scores, const uint8_t *mask, int64_t length, int64_t n, uint64_t *heap) {
+        best_of best = {heap, 0, -INFINITY};
+        int64_t i = 0;
+        for (; i + LANES <= length; i += LANES) {
+            v16 some = *(const v16u *)(scores + i);
+            unsigned lanes = lanes_from(&some, best.bar);
+            if (__builtin_expect(lanes != 0, 0)) {
+                if (mask) lanes &= bytes_set(mask + i, LANES);
+                if (lanes) offer_lanes(&best, n, &some, lanes, i);
+            }
+        }
+        for (; i < length; i++)
+            if (scores[i] == scores[i] && (!mask || mask[i])) best.size = heap_offer(heap, best.size, n, rank_key(scores[i], (uint32_t)i));
+        return best.size;
+    }
+
     /* Offer the items of panels [begin, end) to the heaps of `users` <= U queries; mask rows are `width` apart, or mask is NULL. */
     static inline __attribute__((always_inline)) void scan_tile(
             const int U, const int P, const float *panels, int64_t begin, int64_t end, int64_t items, int64_t factors,
@@ -157,6 +174,7 @@ cdef extern from *:
     #endif
     """
     enum: LANES
+    int64_t best_of_row(const float *scores, const uint8_t *mask, int64_t length, int64_t n, uint64_t *heap) noexcept nogil
     void lay_panel(const float *const *rows, int64_t factors, float *panel) noexcept nogil
     enum: ROWS
     void dot_rows(const float *query, const float *const *rows, int64_t factors, float *out) noexcept nogil

@@ -74,9 +74,16 @@ def merge(tuple lists, int64_t rows, int64_t limit, int64_t n_items, int64_t[::1
     if limit == 0:
         indptr[:] = 0
         return -1
-    for row in prange(rows, nogil=True, num_threads=threads, schedule="dynamic"):
-        slot = threadid()
-        indptr[row + 1] = _row(at, widths, count, row, limit, members.shape[1], &members[slot, 0], &before[slot, 0], &items[row * limit], &sources[row * limit])
+    if threads == 1 or rows == 1:
+        with nogil:
+            for row in range(rows):
+                indptr[row + 1] = _row(at, widths, count, row, limit, members.shape[1], &members[0, 0], &before[0, 0],
+                                       &items[row * limit], &sources[row * limit])
+    else:
+        for row in prange(rows, nogil=True, num_threads=threads, schedule="dynamic"):
+            slot = threadid()
+            indptr[row + 1] = _row(at, widths, count, row, limit, members.shape[1], &members[slot, 0], &before[slot, 0],
+                                   &items[row * limit], &sources[row * limit])
     done = 0
     for row in range(rows):
         size = indptr[row + 1]

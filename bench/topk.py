@@ -1,7 +1,7 @@
-"""How fast are the best items of all found: one user over 1 M items, and a batch of users over Gowalla's 40,981?
+"""Ask how fast the best of all items are found: one user over 1 M items, a batch of users over 40,981.
 
-One user reads every factor once, so the limit is the memory's bandwidth: a plain streaming sum of the same bytes by the
-same number of threads. Beside it numpy's `argpartition(V @ u)`. For a batch the limit is multiply-adds (a float32
+One user reads every factor once, so the limit is the memory's bandwidth: a plain streaming sum of the same bytes by
+the same number of threads. Beside it numpy's `argpartition(V @ u)`. For a batch the limit is multiply-adds (a float32
 matrix product by numpy's BLAS, which leaves the scores unranked), and the peer is `implicit.cpu.topk.topk`, which its
 models' `recommend` calls, with the same seen items filtered. All rivals run in turns in one process.
 """

@@ -12,10 +12,9 @@ from recengine.errors import ShapeError
 __all__ = ("array", "bad_indptr", "positive")
 
 array: Callable[..., Any] = _native.array
-"""`array(name, value, dtype, *shape)`: return `value` C-contiguous after checking dtype and shape (None = any length).
+"""`array(name, value, dtype, *shape)`: return `value` C-contiguous after checking it (None = any length).
 
-Nothing is cast. Raises ShapeError: not an array, another dtype, number of dimensions or length. Cost: 60 ns when
-nothing is copied.
+Nothing is cast. Raises ShapeError: not an array, another dtype, number of dimensions or length. Cost: 60 ns.
 """
 
 positive: Callable[[str, int], int] = _native.positive
@@ -24,5 +23,4 @@ positive: Callable[[str, int], int] = _native.positive
 
 def bad_indptr(row: int) -> ShapeError:
     """Say that an indptr does not fit its flat array."""
-    rule = "0 = indptr[0] <= indptr[1] <= ... = length of the flat array"
-    return ShapeError(f"indptr: expected {rule}, broke at row {row}")
+    return ShapeError(f"indptr: expected 0 = indptr[0] <= indptr[1] <= ... = its length, not at row {row}")

@@ -19,8 +19,8 @@ _F32 = np.dtype(np.float32)
 def blend(scores: F32, slope: F32, intercept: F32, weight: F32) -> tuple[F32, F32, F32]:
     """Pool the log-odds of M models for N items: the logarithmic opinion pool.
 
-    Per model l = slope s + intercept and probability = 1 / (1 + exp(-l)); logit = sum w l / sum w over the
-    models that scored.
+    Per model l = slope s + intercept and probability = 1 / (1 + exp(-l)).
+    logit = sum w l / sum w over the models that scored.
 
     Parameters
     ----------

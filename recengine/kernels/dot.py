@@ -1,10 +1,10 @@
 """Score items for users by dot products: the n best of all items, or given items.
 
-Stands under every factor model and the exact index. In: query vectors and packed item vectors; out: `TopN`, or flat
-scores. Why packing: panels of 16 items, factor-major, make the sum of one (query, item) pair run over the factors in
-order in one lane, so the bits do not depend on the batch, the tile or the threads; a single query streams memory once,
-and a batch runs at matrix-multiply speed. The rows are kept beside the panels because a given item costs 1/16 of the
-cache lines there.
+Stands under every factor model and the exact index. In: query vectors and packed item vectors; out: `TopN`, or scores.
+
+Why packing: panels of 16 items, factor-major, make the sum of one (query, item) pair run over the factors in order in
+one lane, so the bits do not depend on the batch, the tile or the threads; a single query streams memory once, and a
+batch runs at matrix-multiply speed. The rows are kept too: a given item costs 1/16 of the cache lines there.
 """
 
 import msgspec
@@ -23,7 +23,7 @@ _BLOCK = _native.BLOCK_QUERIES
 
 
 class Packed(msgspec.Struct, frozen=True):
-    """Item vectors as the kernels read them, float32, read-only: `panels` (ceil(n / 16), f, 16) and `rows` (n, f)."""
+    """Item vectors as the kernels read them: read-only float32 `panels` (ceil(n / 16), f, 16) and `rows` (n, f)."""
 
     n: int
     factors: int
@@ -70,7 +70,7 @@ def dot_topk(queries: F32, packed: Packed, n: int, mask: Mask | None = None, *, 
     ------
     ShapeError : an argument has the wrong shape or dtype.
 
-    Cost: B n_items f multiply-adds; one pass over the panels for a block of queries; never B x n_items scores at once.
+    Cost: B n_items f multiply-adds; one pass over the panels for a block of queries; no row of scores is ever held.
     """
     queries = array("queries", queries, _F32, None, packed.factors)
     n, threads = positive("n", n), positive("threads", threads)

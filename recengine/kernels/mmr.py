@@ -3,8 +3,7 @@
 Stands in the online stage `diversity`. In: a ranked pool and unit vectors; out: flat positions in the order of showing.
 
 Why relevance is min-max scaled to 0..1 per row: a cosine runs over 0..1, a score over whatever its model likes
-(log-odds, dot products, counts). Unscaled, lambda would mean something else for every model, and something else again
-after each training.
+(log-odds, dot products, counts). Unscaled, lambda would mean something else for every model and after each training.
 """
 
 import numpy as np
@@ -23,7 +22,7 @@ _LANES = 16
 def mmr(
     items: I32, relevance: F32, indptr: I64, vectors: F32, n: int, relevance_weight: F32, *, threads: int = 1
 ) -> I64:
-    """Pick n candidates of every row: first the best, then argmax of w relevance - (1 - w) max cosine to the picked.
+    """Pick n candidates of every row: the most relevant, then argmax of w relevance - (1 - w) max cosine to the picked.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Unite what the candidate sources found into one pool.
 
-Stands in the online stage `candidates` and its offline twin. In: one list of items a source, best first; out: the
-pool's columns.
+Stands in the online stage `candidates` and its offline twin. In: one list of items a source, best first.
+Out: the columns of the pool.
 """
 
 from collections.abc import Sequence
@@ -31,8 +31,8 @@ def merge(lists: Sequence[I32], *, limit: int, n_items: int, threads: int = 1) -
 
     Returns
     -------
-    indptr (B + 1,) int64; items (K,) int32, ascending and unique in a row; sources (K,) uint32, bit s = list s has it,
-    at whatever rank.
+    indptr (B + 1,) int64; items (K,) int32, ascending and unique within a row; sources (K,) uint32, bit s = list s
+    holds the item, at whatever rank.
 
     Raises
     ------

@@ -50,7 +50,7 @@ def topk_ragged(scores: F32, indptr: I64, n: int, *, threads: int = 1) -> tuple[
 
     Returns
     -------
-    indptr (B + 1,) int64 and flat positions (K,) int64 into `scores`, best first in a row, ties to the lower position.
+    indptr (B + 1,) int64 and flat positions (K,) int64 into `scores`, best first within a row, ties to the lower one.
 
     Raises
     ------

@@ -1,5 +1,7 @@
 """The n best, by a full stable sort."""
 
+from itertools import pairwise
+
 import numpy as np
 
 
@@ -17,7 +19,7 @@ def topk(scores, n, mask=None):
 
 def topk_ragged(scores, indptr, n):
     kept = []
-    for start, stop in zip(indptr[:-1], indptr[1:], strict=True):
+    for start, stop in pairwise(indptr):
         row = topk(scores[None, start:stop], n)[0][0] if stop > start else np.array([], np.int32)
         kept.append(start + row[row >= 0].astype(np.int64))
     counts = np.array([len(k) for k in kept], np.int64)

@@ -21,13 +21,13 @@ def test_an_array_passes_when_dtype_and_shape_fit_and_is_named_otherwise(have, d
         assert (got is value) == value.flags.c_contiguous
         np.testing.assert_array_equal(got, value)
     else:
-        with pytest.raises(ShapeError, match="^x: expected"):
+        with pytest.raises(ShapeError, match=r"^x: expected"):
             array("x", value, wanted_dtype, *shape)
 
 
 @pytest.mark.parametrize("value", [None, 1.0, [1.0], "text", np.float32(1)])
 def test_what_is_no_array_is_refused_by_its_type(value):
-    with pytest.raises(ShapeError, match=f"got {type(value).__name__}"):
+    with pytest.raises(ShapeError, match=rf"got {type(value).__name__}"):
         array("x", value, np.dtype("f4"), None)
 
 
@@ -39,7 +39,7 @@ def test_positive_integers_come_back_as_int(value):
 
 @pytest.mark.parametrize("value", [0, -1, 1.0, True, None, "2", np.float32(2)])
 def test_anything_else_is_not_positive(value):
-    with pytest.raises(ShapeError, match="^n: expected an integer >= 1"):
+    with pytest.raises(ShapeError, match=r"^n: expected an integer >= 1"):
         positive("n", value)
 
 

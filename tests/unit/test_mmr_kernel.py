@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -39,7 +41,7 @@ def test_every_pick_is_the_best_by_the_formula(lengths, d, n, weight, levels, mi
     weights = np.full(len(lengths), weight, np.float32)
     picks = mmr(items, relevance, indptr, vectors, n, weights)
     np.testing.assert_array_equal(picks, mmr(items, relevance, indptr, vectors, n, weights, threads=2))
-    for row, (start, stop) in enumerate(zip(indptr[:-1], indptr[1:], strict=True)):
+    for row, (start, stop) in enumerate(pairwise(indptr)):
         own, rel = items[start:stop], relevance[start:stop]
         got = picks[row][picks[row] >= 0] - start
         assert len(got) == len(set(got.tolist())) == min(n, (~np.isnan(rel)).sum())
@@ -100,21 +102,21 @@ def test_strided_and_read_only_inputs_are_taken():
     )
 
 
-I, F, P, V, W = np.zeros(3, np.int32), np.zeros(3, np.float32), np.array([0, 3]), np.ones((2, 2), np.float32), np.ones(1, np.float32)
+K, F, P, V, W = np.zeros(3, np.int32), np.zeros(3, np.float32), np.array([0, 3]), np.ones((2, 2), np.float32), np.ones(1, np.float32)
 
 
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [
-        ((I.astype(np.int64), F, P, V, 1, W), "items"),
-        ((I, F[:2], P, V, 1, W), "relevance"),
-        ((I, F, np.array([0, 2]), V, 1, W), "indptr"),
-        ((I, F, np.array([0, 4, 3]), V, 1, np.ones(2, np.float32)), "indptr"),
-        ((I, F, P, V.ravel(), 1, W), "vectors"),
-        ((I, F, P, V, 0, W), "n"),
-        ((I, F, P, V, 1, np.ones(2, np.float32)), "relevance_weight"),
-        ((I, F, P, V, 1, W * 1.5), "relevance_weight"),
-        ((I, F, P, V, 1, W * np.nan), "relevance_weight"),
+        ((K.astype(np.int64), F, P, V, 1, W), "items"),
+        ((K, F[:2], P, V, 1, W), "relevance"),
+        ((K, F, np.array([0, 2]), V, 1, W), "indptr"),
+        ((K, F, np.array([0, 4, 3]), V, 1, np.ones(2, np.float32)), "indptr"),
+        ((K, F, P, V.ravel(), 1, W), "vectors"),
+        ((K, F, P, V, 0, W), "n"),
+        ((K, F, P, V, 1, np.ones(2, np.float32)), "relevance_weight"),
+        ((K, F, P, V, 1, W * 1.5), "relevance_weight"),
+        ((K, F, P, V, 1, W * np.nan), "relevance_weight"),
     ],
 )
 def test_a_wrong_argument_is_named(arguments, name):
