@@ -15,7 +15,7 @@ from recengine.demo import generate
 
 @contextlib.contextmanager
 def gowalla(keep: str, *, small: bool = False) -> Iterator[Engine]:
-    """Open an engine over Gowalla's training part, made in `keep` (or a folder that goes away) when it is not there yet."""
+    """Open an engine over Gowalla's training part, made in `keep` or in a folder that goes away."""
     with _folder(keep) as folder:
         new = not (folder / "recengine.duckdb").exists()
         with Engine.open(folder, create=True) as engine:

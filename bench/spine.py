@@ -50,7 +50,7 @@ def stages(engine: Engine, requests: int) -> dict[str, float]:
 
 
 def alone(engine: Engine, requests: int) -> float:
-    """Median CPU microseconds of implicit's ALS `recommend` (64 factors) over the same catalogue, one user at a time."""
+    """Median CPU microseconds of implicit's ALS `recommend` (64 factors) for one user of the same catalogue."""
     history = engine.interactions()
     matrix = sp.csr_matrix(
         (np.maximum(history.weights, 0), history.items, history.indptr), shape=(history.n_users, history.n_items)

@@ -19,19 +19,17 @@ import numpy as np
 from recengine.algorithms.base import Progress, SimilarItems, SimilarUsers
 from recengine.artifacts import ArtifactStore
 from recengine.config import Config, load
-from recengine.errors import BadRequest, NotTrained, UnknownItem, UnknownUser
+from recengine.errors import BadRequest, ModelError, NotTrained, RecEngineError, UnknownItem, UnknownUser
 from recengine.jobs.export import export
 from recengine.offline import cycle
 from recengine.offline.ingest import IngestReport, ingest
 from recengine.online.reasons import title
 from recengine.online.recommender import Recommender
-from recengine.online.state import EventsFrame, ItemsFrame, State, UsersFrame
+from recengine.online.replay import catch_up, restore
 from recengine.retrieval import deployment as deployments
 from recengine.store import directory
-from recengine.store.catalog import read_items, read_users
 from recengine.store.database import FILE, Database
 from recengine.store.decisions import Decision, Decisions
-from recengine.store.events import read_events
 from recengine.store.vocab import load_vocabularies
 from recengine.types import Explanation, Interactions, Recommendation, Request, Response
 
@@ -53,12 +51,11 @@ class Engine:
         self.artifacts = ArtifactStore(path / directory.ARTIFACTS)
         self._database = database
         self._ids = load_vocabularies(database)
-        self._decisions = Decisions(database, rate=config.serving.decision_rate)
         self._writing = Lock()
-        self._state = State(config.event, read_items(database), read_users(database))
-        self._load_events()
-        self._recommender: Recommender | None = None
+        self._state = restore(database, self._ids, config.event)
+        self._live: Recommender | RecEngineError
         self._reload()
+        self._decisions = Decisions(database, rate=config.serving.decision_rate)  # last: it starts a thread
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, config: Config | None = None, create: bool = False) -> Self:
@@ -70,7 +67,9 @@ class Engine:
         StoreLocked : another process has it open.
         StoreCorrupt, StoreTooNew : the database cannot be used.
         ConfigInvalid : `recengine.toml` does not parse.
-        BadArtifact : the live deployment is damaged.
+
+        A damaged deployment is no reason not to open: asking it raises `BadArtifact`, and training or rolling back
+        mends it.
         """
         folder = Path(path)
         if create and not (folder / FILE).exists():
@@ -139,7 +138,7 @@ class Engine:
                 types=self.config.event,
                 **options,
             )
-            self._refresh()
+            catch_up(self._state, self._database, self._ids)
         return report
 
     def train(self, **options: Any) -> cycle.CycleReport:
@@ -205,7 +204,7 @@ class Engine:
         ------
         UnknownItem : `item` was never ingested.
         """
-        return self._live().explain(_request({"user_id": user, **wishes}), self._item(item))
+        return self.spine().explain(_request({"user_id": user, **wishes}), self._item(item))
 
     def similar_items(self, item: str, n: int = 10) -> tuple[Recommendation, ...]:
         """List the items most like `item`, available ones only; the first model that knows decides.
@@ -216,7 +215,7 @@ class Engine:
         """
         row = np.array([self._item(item)], np.int32)
         available = self._state.items.available
-        for member in self._live().deployment.members:
+        for member in self.spine().deployment.members:
             if isinstance(member.scorer, SimilarItems):
                 found = member.scorer.similar_items(row, min(2 * n + 50, len(available)))
                 pairs = [
@@ -235,7 +234,7 @@ class Engine:
         ------
         UnknownUser : `user` was never ingested.
         """
-        live = self._live()
+        live = self.spine()
         if self._ids.users.row(user) < 0:
             raise UnknownUser(f"user {user!r} was never ingested", hint="ids are compared as text, exactly")
         query = live.query(_request({"user_id": user}))
@@ -308,8 +307,12 @@ class Engine:
         Raises
         ------
         NotTrained : nothing is deployed yet.
+        BadArtifact : the live deployment is damaged.
         """
-        return self._live()
+        live = self._live
+        if isinstance(live, RecEngineError):
+            raise live.with_traceback(None)
+        return live
 
     def facts(self) -> dict[str, Any]:
         """Count what the engine holds."""
@@ -323,20 +326,21 @@ class Engine:
     # ------------------------------------------------------------------------------------------------ inside
 
     def _answer(self, requests: tuple[Request, ...], threads: int) -> list[Response]:
-        replies, trace = self._live().recommend(requests, threads=threads)
+        replies, trace = self.spine().recommend(requests, threads=threads)
         self._decisions.record(replies, trace.times)
         return replies
 
-    def _live(self) -> Recommender:
-        live = self._recommender
-        if live is None:
+    def _load(self) -> Recommender:
+        version = self.artifacts.current()
+        if version is None:
             raise NotTrained(f"{self.path}: nothing is deployed yet", hint=f"run `recengine train {self.path}`")
-        return live
+        live = deployments.load(self.artifacts.open(version), version)
+        return Recommender(live, self._state, self._ids.users, self._ids.items, self.config)
 
     def _ranking(self, kind: str, n: int, category: str | None) -> tuple[Recommendation, ...]:
         if n < 1:
             raise BadRequest(f"n: expected >= 1, got {n}")
-        rows, scores = self._live().ranking(kind, n, category)
+        rows, scores = self.spine().ranking(kind, n, category)
         return tuple(
             Recommendation(i, s, kind) for i, s in zip(self._ids.items.ids(rows), scores.tolist(), strict=True)
         )
@@ -347,27 +351,11 @@ class Engine:
             raise UnknownItem(f"item {item!r} was never ingested", hint="ids are compared as text, exactly")
         return row
 
-    def _load_events(self) -> None:
-        events = read_events(self._database)
-        frame = EventsFrame(events, len(self._ids.users), len(self._ids.items))
-        self._state.apply(int(events.seq.max(initial=-1)), frame)
-
-    def _refresh(self) -> None:
-        """Fold in what an ingest committed."""
-        events = read_events(self._database, after=self._state.seq)
-        self._state.apply(self._state.seq, ItemsFrame(read_items(self._database)))
-        self._state.apply(self._state.seq, UsersFrame(read_users(self._database)))
-        self._state.apply(
-            int(events.seq.max(initial=-1)), EventsFrame(events, len(self._ids.users), len(self._ids.items))
-        )
-
     def _reload(self) -> None:
-        version = self.artifacts.current()
-        if version is None:
-            self._recommender = None
-            return
-        live = deployments.load(self.artifacts.open(version), version)
-        self._recommender = Recommender(live, self._state, self._ids.users, self._ids.items, self.config)
+        try:
+            self._live = self._load()
+        except ModelError as err:  # raised again to whoever asks; see `open`
+            self._live = err
 
 
 def _text(user: Any) -> str:

@@ -233,9 +233,12 @@ def test_a_damaged_artifact_is_refused_before_it_is_parsed_and_training_mends_it
     data[len(data) // 2] ^= 1
     victim.chmod(0o644)
     victim.write_bytes(data)
-    with pytest.raises(BadArtifact, match=victim.name):
-        Engine.open(shop)
-    assert version
+    with Engine.open(shop) as engine:
+        for _ in range(2):
+            with pytest.raises(BadArtifact, match=victim.name):
+                engine.recommend("u1")
+        assert engine.train().version != version
+        assert len(engine.recommend("u1").items) == 10
 
 
 def test_a_damaged_database_is_named(shop):
