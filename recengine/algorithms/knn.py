@@ -1,4 +1,4 @@
-"""Item-KNN and user-KNN: cosine neighbours over sparse rows, found in `fit`, added up when a request comes.
+"""Item-KNN: cosine neighbours over sparse rows, found in `fit`, added up when a request comes.
 
 Offline spine: `fit` takes the interactions. Online spine: `recommend` and `score` take a batch of histories. Both
 work on positive evidence alone: an entry with weight <= 0 is no vote, neither for nor against. A score is 0.0 where
@@ -10,14 +10,15 @@ Why a sum and not a weighted mean: for ranking from implicit feedback the count 
 """
 
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 
 from recengine.algorithms.base import Progress
 from recengine.algorithms.similarity import (
-    Space,
+    any_known,
     check_csr,
+    check_shapes,
     latest,
     nearest,
     positive_rows,
@@ -27,12 +28,11 @@ from recengine.algorithms.similarity import (
 )
 from recengine.artifacts import read_arrays, write_arrays
 from recengine.config import ItemKnn as ItemKnnConfig
-from recengine.config import UserKnn as UserKnnConfig
-from recengine.errors import BadArtifact, NotFitted
-from recengine.kernels.knn import Csr, neighbors, sum_at, sum_top, unit_rows
-from recengine.types import F32, I32, I64, Bools, Evidence, Mask, Query, TopN, TrainingData
+from recengine.errors import NotFitted
+from recengine.kernels.knn import Csr, sum_at, sum_top
+from recengine.types import F32, I32, I64, Evidence, Mask, Query, TopN, TrainingData
 
-__all__ = ("ItemKnn", "UserKnn")
+__all__ = ("ItemKnn",)
 
 
 class _Items(NamedTuple):
@@ -46,8 +46,9 @@ class ItemKnn:
     """Score an item by how like it is to the items of the history (Sarwar et al. 2001; Deshpande and Karypis 2004).
 
     score(u, i) = sum over the history items h, with weight w_h > 0 and i among the k neighbours of h, of
-    strength(w_h) * sim(h, i), where sim(h, i) = <h, i> / (|h| |i| + shrinkage) over the users' weighted entries, and
-    `strength` is the entry's term weight (`similarity.strength`). History items newer than the model are passed over.
+    strength(w_h) * sim(h, i), where sim(h, i) = <h, i> / (|h| |i| + s) over the users' weighted entries, and
+    `strength` is the entry's term weight (`similarity.strength`). s is `shrinkage` times the mean square of a weighted
+    entry, so that it counts entries whatever the weights are. History items newer than the model are passed over.
     """
 
     kind: ClassVar[str] = "item_knn"
@@ -90,7 +91,7 @@ class ItemKnn:
         near, known = self._fitted()
         entries = self._entries(query)
         scores = sum_at(entries, near, known, indptr, items, threads=threads)
-        usable = _any_known(entries, known)
+        usable = any_known(entries, known)
         if not usable.all():
             scores[np.repeat(~usable, np.diff(indptr))] = np.nan
         return scores
@@ -137,7 +138,7 @@ class ItemKnn:
         """
         indptr, cols, values, known = read_arrays(folder, "indptr", "neighbors", "similarities", "known")
         near = check_csr(f"{folder.name}/neighbors", Csr(indptr, cols, values), len(indptr) - 1)
-        _check(folder, known=known.dtype == np.uint8 and known.shape == (near.n,))
+        check_shapes(folder, known=known.dtype == np.uint8 and known.shape == (near.n,))
         model = cls(config)
         model._learned = _Items(near, known)
         return model
@@ -150,172 +151,3 @@ class ItemKnn:
     def _entries(self, query: Query) -> Csr:
         history = latest(query.history, self.config.history_limit)
         return history._replace(values=strength(history.values, self.config.weighting))
-
-
-class _Users(NamedTuple):
-    near: TopN
-    """(n_users, k) neighbours of the users of training."""
-    history: Csr
-    """User -> items with strengths."""
-    space: Space
-    """Users as unit vectors over items."""
-    known: Mask
-    """(n_items,) 1 = had a positive entry in training."""
-
-
-class UserKnn:
-    """Score an item by how like the asker are those who engaged with it (Resnick et al. 1994, for implicit feedback).
-
-    score(u, i) = sum over the k users v nearest to u of sim(u, v) * strength(w_vi), for w_vi > 0, where
-    sim(u, v) = <u, v> / (|u| |v| + shrinkage) over the users' weighted entries. A user of training with an unchanged
-    history has neighbours at hand; for any other they are found on the fly through the users of each history item,
-    which gives the same for the same history.
-    """
-
-    kind: ClassVar[str] = "user_knn"
-
-    def __init__(self, config: UserKnnConfig) -> None:
-        self.config = config
-        self._learned: _Users | None = None
-
-    def fit(self, data: TrainingData, *, seed: int = 0, threads: int = 0, progress: Progress | None = None) -> Self:
-        """Find every user's neighbours. Nothing is random: `seed` changes nothing.
-
-        Cost: one multiply-add for every pair of users of every item.
-
-        Raises
-        ------
-        EmptyData : no entry has weight > 0.
-        """
-        del seed
-        users = positive_rows(data.interactions, self.config.history_limit)
-        space, unit = space_of(users, data.interactions.n_items, self.config.weighting)
-        near = nearest(unit, space, self.config.neighbors, self.config.shrinkage, threads=threads, progress=progress)
-        history = users._replace(values=strength(users.values, self.config.weighting))
-        self._learned = _Users(near, history, space, (np.diff(space.postings.indptr) > 0).astype(np.uint8))
-        return self
-
-    def recommend(self, query: Query, n: int, mask: Mask, *, threads: int = 1) -> TopN:
-        """Pick the n best items with a score > 0; see `Scorer.recommend`.
-
-        Cost: neighbours x their history length, whatever the catalogue's size.
-        """
-        learned = self._fitted()
-        near, _ = self._near(query, threads)
-        return sum_top(_as_rows(near), learned.history, len(learned.known), mask, n, threads=threads)
-
-    def score(self, query: Query, indptr: I64, items: I32, *, threads: int = 1) -> F32:
-        """Score given items; see `Scorer.score`."""
-        learned = self._fitted()
-        near, usable = self._near(query, threads)
-        scores = sum_at(_as_rows(near), learned.history, learned.known, indptr, items, threads=threads)
-        if not usable.all():
-            scores[np.repeat(~usable, np.diff(indptr))] = np.nan
-        return scores
-
-    def explain(self, query: Query, row: int, item: int, top: int = 3) -> tuple[Evidence, ...]:
-        """Say that similar users engaged with it, in one sum: who they are stays untold."""
-        ends = np.where(np.arange(len(query.users) + 1) > row, 1, 0).astype(np.int64)
-        score = float(self.score(query, ends, np.array([item], np.int32))[0])
-        return (Evidence("similar_users", weight=score),)[:top] if score > 0 else ()
-
-    def similar_users(self, query: Query, n: int) -> TopN:
-        """Pick the n most similar users of training for each row; at most `neighbors` are known."""
-        near, _ = self._near(query, 1)
-        width = min(n, near.items.shape[1])
-        out = TopN(np.full((len(near.items), n), -1, np.int32), np.full((len(near.items), n), np.nan, np.float32))
-        out.items[:, :width], out.scores[:, :width] = near.items[:, :width], near.scores[:, :width]
-        return out
-
-    def save(self, folder: Path) -> None:
-        """Write neighbours, histories and the users of every item into `folder`."""
-        near, history, space, _ = self._fitted()
-        write_arrays(
-            folder, neighbors=near.items, similarities=near.scores, indptr=history.indptr, items=history.cols,
-            strengths=history.values, postings=space.postings.indptr, users=space.postings.cols,
-            units=space.postings.values, norms=space.norms, rarity=space.rarity, average=np.array([space.average]),
-        )  # fmt: skip
-
-    @classmethod
-    def load(cls, config: UserKnnConfig, folder: Path) -> Self:
-        """Read what `save` wrote, memory-mapped.
-
-        Raises
-        ------
-        BadArtifact : a file is missing or damaged.
-        """
-        near = TopN(*read_arrays(folder, "neighbors", "similarities"))
-        norms, rarity, average = read_arrays(folder, "norms", "rarity", "average")
-        history = check_csr(
-            f"{folder.name}/items", Csr(*read_arrays(folder, "indptr", "items", "strengths")), len(rarity)
-        )
-        postings = check_csr(f"{folder.name}/users", Csr(*read_arrays(folder, "postings", "users", "units")), history.n)
-        _check(
-            folder,
-            neighbors=near.items.dtype == np.int32 and near.items.ndim == 2 and len(near.items) == history.n,
-            similarities=near.scores.dtype == np.float32 and near.scores.shape == near.items.shape,
-            norms=norms.dtype == np.float32 and norms.shape == (history.n,),
-            rarity=rarity.dtype == np.float32 and rarity.shape == (postings.n,),
-            average=average.dtype == np.float64 and average.shape == (1,) and average[0] > 0,
-        )
-        model = cls(config)
-        known = (np.diff(postings.indptr) > 0).astype(np.uint8)
-        model._learned = _Users(near, history, Space(postings, norms, rarity, float(average[0])), known)
-        return model
-
-    def _fitted(self) -> _Users:
-        if self._learned is None:
-            raise NotFitted(f"{self.config.name}: asked before it was fitted or loaded", hint="call fit or load first")
-        return self._learned
-
-    def _near(self, query: Query, threads: int) -> tuple[TopN, Bools]:
-        """Return each row's neighbours (B, k) and whether it has a usable history (B,)."""
-        stored, history, space, known = self._fitted()
-        trained = (query.users >= 0) & (query.users < history.n)
-        at_hand = trained & (query.changed == 0)
-        rows = np.where(at_hand, query.users, 0)
-        items, scores = stored.items[rows], stored.scores[rows]
-        usable = history.indptr[rows + 1] > history.indptr[rows]
-        fresh = np.flatnonzero(~at_hand)
-        if len(fresh):
-            entries = latest(query.history, self.config.history_limit)
-            if len(fresh) < len(rows):
-                entries = _taken(entries, fresh)
-            values, norms = unit_rows(entries, space.rarity, weighting=self.config.weighting, average=space.average)
-            own = np.where(trained[fresh], query.users[fresh], -1).astype(np.int32)
-            near = neighbors(
-                entries._replace(values=values), own, norms, space.postings, space.norms, stored.items.shape[1],
-                shrinkage=self.config.shrinkage, threads=threads,
-            )  # fmt: skip
-            items[fresh], scores[fresh] = near.items, near.scores
-            usable[fresh] = _any_known(entries, known)
-        return TopN(items, scores), usable
-
-
-def _any_known(entries: Csr, known: Mask) -> Bools:
-    """Say of each row whether an entry counts: weight > 0, on an item that training saw."""
-    inside = (entries.cols < len(known)) & (entries.values > 0)
-    counts = np.zeros(len(entries.cols) + 1, np.int64)
-    np.cumsum(inside & (known[np.where(inside, entries.cols, 0)] > 0), out=counts[1:])
-    return np.asarray(counts[entries.indptr[1:]] > counts[entries.indptr[:-1]])
-
-
-def _as_rows(near: TopN) -> Csr:
-    """See padded neighbours as sparse rows; the kernels pass over -1."""
-    width = near.items.shape[1]
-    return Csr(np.arange(len(near.items) + 1, dtype=np.int64) * width, near.items.ravel(), near.scores.ravel())
-
-
-def _taken(rows: Csr, which: I64) -> Csr:
-    lengths = np.diff(rows.indptr)[which]
-    indptr = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-    flat = np.repeat(rows.indptr[which] - indptr[:-1], lengths) + np.arange(indptr[-1])
-    return Csr(indptr, rows.cols[flat], rows.values[flat])
-
-
-def _check(folder: Path, **right: Any) -> None:
-    wrong = sorted(name for name, good in right.items() if not good)
-    if wrong:
-        raise BadArtifact(
-            f"{folder.name}: wrong shape or dtype of {', '.join(wrong)}", hint="train again, or roll back"
-        )

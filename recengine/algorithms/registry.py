@@ -3,8 +3,9 @@
 from typing import Any
 
 from recengine.algorithms.als import Als
-from recengine.algorithms.knn import ItemKnn, UserKnn
+from recengine.algorithms.knn import ItemKnn
 from recengine.algorithms.popularity import Popularity
+from recengine.algorithms.user_knn import UserKnn
 from recengine.config import ModelConfig
 
 __all__ = ("ALGORITHMS", "create")

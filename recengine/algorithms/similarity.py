@@ -5,6 +5,7 @@ history with the same `Weighting`, so that training and serving agree on what an
 """
 
 import os
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,9 +15,20 @@ from scipy import sparse
 from recengine.algorithms.base import Progress
 from recengine.errors import BadArtifact, EmptyData
 from recengine.kernels.knn import Csr, Weighting, neighbors, unit_rows
-from recengine.types import F32, I32, I64, Interactions, TopN
+from recengine.types import F32, I32, I64, Bools, Interactions, Mask, TopN
 
-__all__ = ("Space", "check_csr", "latest", "nearest", "positive_rows", "space_of", "strength", "transposed")
+__all__ = (
+    "Space",
+    "any_known",
+    "check_csr",
+    "check_shapes",
+    "latest",
+    "nearest",
+    "positive_rows",
+    "space_of",
+    "strength",
+    "transposed",
+)
 
 CHUNK = 4096
 """Rows between two reports of progress; also how often Ctrl-C is heard."""
@@ -33,6 +45,8 @@ class Space(NamedTuple):
     """(features,)"""
     average: float
     """Mean sum of weights of a member."""
+    square: float
+    """Mean square of a weighted entry: the unit of `shrinkage`, so that it counts entries whatever the weights are."""
 
 
 def latest(history: Interactions, limit: int) -> Csr:
@@ -101,10 +115,11 @@ def space_of(rows: Csr, n_features: int, weighting: Weighting) -> tuple[Space, C
     else:
         rarity = np.log1p((members - having + 0.5) / (having + 0.5))
     average = float(rows.values.sum(dtype=np.float64)) / members
-    space = Space(rows, np.empty(0, np.float32), rarity.astype(np.float32), average)
+    space = Space(rows, np.empty(0, np.float32), rarity.astype(np.float32), average, 0.0)
     values, norms = unit_rows(rows, space.rarity, weighting=weighting, average=average)
     unit = Csr(rows.indptr, rows.cols, values)
-    return space._replace(postings=transposed(unit, n_features), norms=norms), unit
+    square = float(np.square(norms, dtype=np.float64).sum()) / max(len(rows.cols), 1)
+    return space._replace(postings=transposed(unit, n_features), norms=norms, square=square), unit
 
 
 def nearest(unit: Csr, space: Space, k: int, shrinkage: float, *, threads: int, progress: Progress | None) -> TopN:
@@ -117,7 +132,7 @@ def nearest(unit: Csr, space: Space, k: int, shrinkage: float, *, threads: int, 
         rows = Csr(unit.indptr[start : stop + 1], unit.cols, unit.values)
         found = neighbors(
             rows, own[start:stop], space.norms[start:stop], space.postings, space.norms, k,
-            shrinkage=shrinkage, threads=threads or os.cpu_count() or 1,
+            shrinkage=shrinkage * space.square, threads=threads or os.cpu_count() or 1,
         )  # fmt: skip
         items[start:stop], scores[start:stop] = found.items, found.scores
         if progress is not None:
@@ -149,6 +164,28 @@ def check_csr(name: str, csr: Csr, n_cols: int) -> Csr:
             f"{name}: expected sparse rows over {n_cols} columns with values >= 0", hint="train again, or roll back"
         )
     return csr
+
+
+def check_shapes(folder: Path, **right: bool) -> None:
+    """Refuse a folder unless every named array is right.
+
+    Raises
+    ------
+    BadArtifact : names those that are not.
+    """
+    wrong = sorted(name for name, good in right.items() if not good)
+    if wrong:
+        raise BadArtifact(
+            f"{folder.name}: wrong shape or dtype of {', '.join(wrong)}", hint="train again, or roll back"
+        )
+
+
+def any_known(entries: Csr, known: Mask) -> Bools:
+    """Say of each row whether an entry counts: weight > 0, on an item that training saw."""
+    inside = (entries.cols < len(known)) & (entries.values > 0)
+    counts = np.zeros(len(entries.cols) + 1, np.int64)
+    np.cumsum(inside & (known[np.where(inside, entries.cols, 0)] > 0), out=counts[1:])
+    return np.asarray(counts[entries.indptr[1:]] > counts[entries.indptr[:-1]])
 
 
 def _offsets(lengths: I64 | I32) -> I64:

@@ -41,7 +41,7 @@ class ItemKnn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     weight: Annotated[Weight, Meta(description="share in the blend")] = 0.3
     time_budget_ms: Annotated[float, Meta(gt=0, description="a request drops the model when it takes longer")] = 50.0
     neighbors: Annotated[Positive, Meta(description="neighbours kept for every item")] = 100
-    shrinkage: Annotated[float, Meta(ge=0, description="added to the denominator of the cosine")] = 10.0
+    shrinkage: Annotated[float, Meta(ge=0, description="added to the denominator of the cosine, in entries of mean square weight")] = 25.0
     weighting: Annotated[Literal["plain", "tfidf", "bm25"], Meta(description="how entries are weighted before the cosine")] = "tfidf"
     history_limit: Annotated[Positive, Meta(description="latest items of a user that count, in training and serving")] = 500
 
@@ -53,7 +53,7 @@ class UserKnn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     weight: Annotated[Weight, Meta(description="share in the blend")] = 0.2
     time_budget_ms: Annotated[float, Meta(gt=0, description="a request drops the model when it takes longer")] = 50.0
     neighbors: Annotated[Positive, Meta(description="neighbours kept for every user")] = 50
-    shrinkage: Annotated[float, Meta(ge=0, description="added to the denominator of the cosine")] = 10.0
+    shrinkage: Annotated[float, Meta(ge=0, description="added to the denominator of the cosine, in entries of mean square weight")] = 0.5
     weighting: Annotated[Literal["plain", "tfidf", "bm25"], Meta(description="how entries are weighted before the cosine")] = "tfidf"
     history_limit: Annotated[Positive, Meta(description="latest items of a user that count, in training and serving")] = 500
 

@@ -8,8 +8,9 @@ import logging
 import numpy as np
 
 from recengine.algorithms.als import Als
-from recengine.algorithms.knn import ItemKnn, UserKnn
+from recengine.algorithms.knn import ItemKnn
 from recengine.algorithms.popularity import Popularity
+from recengine.algorithms.user_knn import UserKnn
 from recengine.online.trace import Trace
 from recengine.retrieval.deployment import Deployment, Member
 from recengine.store.vocab import Vocabulary

@@ -5,7 +5,8 @@ import pytest
 
 from recengine.algorithms import similarity
 from recengine.algorithms.base import Scorer, SimilarItems, SimilarUsers, Trainable
-from recengine.algorithms.knn import ItemKnn, UserKnn
+from recengine.algorithms.knn import ItemKnn
+from recengine.algorithms.user_knn import UserKnn
 from recengine.config import ItemKnn as ItemKnnConfig
 from recengine.config import UserKnn as UserKnnConfig
 from recengine.errors import BadArtifact, EmptyData, NotFitted
@@ -73,7 +74,7 @@ def test_item_scores_follow_the_formula(weighting):
     model = ItemKnn(ItemKnnConfig(neighbors=k, shrinkage=shrinkage, weighting=weighting)).fit(training(found))
     weights = dense(found)
     unit, norms = weighed(weights.T, weighting)
-    near = nearest(unit, norms, shrinkage, k)
+    near = nearest(unit, norms, shrinkage * (norms**2).sum() / (weights > 0).sum(), k)
     strengths = {"plain": weights, "tfidf": np.sqrt(weights), "bm25": 2.2 * weights / (weights + 1.2)}[weighting]
     wanted = strengths @ near
     wanted[weights.sum(axis=1) == 0] = np.nan
@@ -88,7 +89,8 @@ def test_user_scores_follow_the_formula(weighting):
     found, k, shrinkage = drawn(), 7, 0.5
     model = UserKnn(UserKnnConfig(neighbors=k, shrinkage=shrinkage, weighting=weighting)).fit(training(found))
     weights = dense(found)
-    near = nearest(*weighed(weights, weighting), shrinkage, k)
+    unit, norms = weighed(weights, weighting)
+    near = nearest(unit, norms, shrinkage * (norms**2).sum() / (weights > 0).sum(), k)
     strengths = {"plain": weights, "tfidf": np.sqrt(weights), "bm25": 2.2 * weights / (weights + 1.2)}[weighting]
     wanted = near @ strengths
     wanted[weights.sum(axis=1) == 0] = np.nan
