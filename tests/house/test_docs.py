@@ -1,0 +1,142 @@
+"""The documentation is tested: its blocks run or parse, its links lead somewhere, and nothing that can be used is left out.
+
+How it finds things: commands and options from `recengine.cli.parser`, configuration keys from the tree of
+`recengine.config`, codes from `recengine.errors`, metrics from `recengine.metrics`, targets from the Makefile. They must
+stand in README.md or docs/*.md, in backquotes or in a block of code.
+"""
+
+import argparse
+import re
+import shlex
+import subprocess
+import sys
+
+import msgspec
+import pytest
+
+from recengine import config, errors
+from recengine.cli.parser import build
+from recengine.metrics import beyond, ranking
+from tests.house.source import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {"README.md": README} | {
+    p.relative_to(ROOT).as_posix(): p.read_text(encoding="utf-8") for p in sorted((ROOT / "docs").glob("*.md"))
+}
+BLOCKS = [
+    (page, language, body)
+    for page, text in PAGES.items()
+    for language, body in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+]
+CODE = "\n".join([*(body for _, _, body in BLOCKS), *(span for text in PAGES.values() for span in re.findall(r"`([^`\n]+)`", text))])
+
+
+def commands():
+    """Every command of the parser, with its own parser."""
+    action = next(a for a in build()._actions if isinstance(a, argparse._SubParsersAction))
+    return dict(action.choices)
+
+
+def keys(struct, prefix):
+    """Every `section.key` of a configuration Struct; the sections of the tree are its first level."""
+    return [f"{prefix}{field.name}" for field in msgspec.structs.fields(struct)]
+
+
+def configuration():
+    sections = {
+        "store": [config.Storage],
+        "event": [config.EventType],
+        "model": [config.Als, config.ItemKnn, config.UserKnn, config.Popularity],
+        "candidates": [config.Candidates],
+        "serving": [config.Serving],
+        "diversity": [config.Diversity],
+        "training": [config.Training],
+    }
+    assert set(sections) == {f.name for f in msgspec.structs.fields(config.Config)}, "a section is missing here"
+    return sorted({key for section, structs in sections.items() for struct in structs for key in keys(struct, f"{section}.")})
+
+
+def below(error):
+    return [error, *(e for child in error.__subclasses__() for e in below(child))]
+
+
+CODES = sorted({e.code for e in below(errors.RecEngineError) if e.__module__ == "recengine.errors"})
+METRICS = sorted({*ranking.METRICS, *beyond.__all__})
+OPTIONS = sorted({(name, o) for name, verb in commands().items() for o in verb._option_string_actions if o.startswith("--")})
+
+
+def said(word):
+    return re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", CODE) is not None
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_a_command_is_documented(name):
+    assert said(f"recengine {name}")
+
+
+@pytest.mark.parametrize(("name", "option"), OPTIONS, ids=[f"{n}{o}" for n, o in OPTIONS])
+def test_an_option_is_documented(name, option):
+    assert option == "--help" or said(option)
+
+
+@pytest.mark.parametrize("key", configuration())
+def test_a_configuration_key_is_documented(key):
+    assert said(key) or said(key.partition(".")[2])
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_an_error_code_is_documented(code):
+    assert said(code)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_metric_is_documented(metric):
+    assert said(metric)
+
+
+def test_python_blocks_run_one_after_the_other(tmp_path):
+    """As a reader would: in one process, from an empty folder."""
+    blocks = [body for page, language, body in BLOCKS if page == "README.md" and language == "python"]
+    assert blocks
+    ran = subprocess.run([sys.executable, "-c", "\n".join(blocks)], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+
+
+def typed():
+    """The command lines of shell blocks, continued lines joined, comments and variables left out."""
+    for page, language, body in BLOCKS:
+        if language in {"sh", "bash", "console", "shell"}:
+            lines = [line.strip().removeprefix("$ ") for line in body.replace("\\\n", " ").splitlines()]
+            yield from ((page, line) for line in lines if line and not line.startswith("#"))
+
+
+@pytest.mark.parametrize(("page", "line"), list(typed()), ids=[line[:50] for _, line in typed()])
+def test_a_shell_line_can_be_typed(page, line):
+    words = shlex.split(line, comments=True)
+    for stop in ("|", ">", "&&"):
+        words = words[: words.index(stop)] if stop in words else words
+    if words[0] == "recengine":
+        assert build().parse_args(words[1:]).run
+    elif words[0] == "make":
+        targets = set(re.findall(r"^([\w-]+(?: [\w-]+)*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+        assert set(words[1:]) <= {target for group in targets for target in group.split()}, line
+    elif words[:2] == ["python", "-m"] and words[2].startswith("bench."):
+        assert (ROOT / f"{words[2].replace('.', '/')}.py").exists(), line
+
+
+def test_toml_blocks_are_configurations():
+    for _, language, body in BLOCKS:
+        if language == "toml":
+            config.parse(body)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#\s]+)", PAGES[page]):
+        if "://" not in target:
+            assert ((ROOT / page).parent / target).exists(), target
+
+
+def test_a_word_that_is_left_out_is_seen():
+    assert not said("recengine frobnicate")
+    assert not said("--frobnicate")
