@@ -170,8 +170,13 @@ static void pass(Work *w, const float *p, const float *v, int nv, float *out) {
     }
 }
 
-/* Jacobi-preconditioned conjugate gradients from the x that is there (Hestenes and Stiefel 1952; Takacs, Pilaszy, Tikk 2011). */
-static void solve_cg(Work *w, const float *diag, float *x, int ld, int steps) {
+/* Conjugate gradients from the x that is there (Hestenes and Stiefel 1952; Takacs, Pilaszy, Tikk 2011).
+ *
+ * The preconditioner is the diagonal of A as expected of any row with the same confidence: Z^T C Z is taken for sum(c) times the
+ * mean second moment of the fixed side, which is `diag` without the ridge over alpha_0 m. It is free, and three steps with it end
+ * as low as exact solves do; the row's own diagonal (Jacobi) cost a pass over the entries and ended higher.
+ */
+static void solve_cg(Work *w, const float *diag, float ridge, float unseen, float *x, int ld, int steps) {
     const int nv = ld / VL;
     float *r = w->vectors, *d = r + ld, *inverse = d + ld, *image = inverse + ld;
     vf *vr = vec(r), *vd = vec(d), *vx = vec(x), *vinv = vec(inverse), *vimg = vec(image);
@@ -181,8 +186,10 @@ static void solve_cg(Work *w, const float *diag, float *x, int ld, int steps) {
         vinv[j] = vdiag[j];
     }
     pass(w, w->p, x, nv, r);
-    for (int k = 0; k < w->n; k++)
-        for (int j = 0; j < nv; j++) vinv[j] += w->c[k] * cvec(w->z[k])[j] * cvec(w->z[k])[j];
+    float share = 0;
+    for (int k = 0; k < w->n; k++) share += w->c[k];
+    share = unseen > 0 ? share / unseen : 0;
+    for (int j = 0; j < nv; j++) vinv[j] += share * (vdiag[j] - ridge);
     vf s = {0};
     for (int j = 0; j < nv; j++) {
         vinv[j] = 1.0f / vinv[j];
@@ -378,7 +385,7 @@ static int als_solve(const float *fixed, int64_t n_fixed, int ld, const int64_t 
             const float ridge = (float)(o.regularization * pow(work.n + o.unseen, o.exponent));
             for (int j = 0; j < ld / VL; j++) vec(own)[j] = cvec(diag)[j] + ridge;
             if (exact[row]) solve_exact(&work, own, out, ld, refine);
-            else solve_cg(&work, own, out, ld, steps);
+            else solve_cg(&work, own, ridge, (float)o.unseen, out, ld, steps);
         }
         if (!bad) work_free(&work);
         free(own);

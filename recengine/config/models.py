@@ -30,7 +30,7 @@ class Als(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     ] = None
     confidence: Annotated[float, Meta(gt=0, description="an entry of weight w has confidence 1 + confidence * (w - 1) for w > 0")] = 1.0
     solver: Annotated[Literal["auto", "cg", "exact"], Meta(description="auto = exact dual for short rows, CG else")] = "auto"
-    cg_steps: Annotated[int, Meta(ge=1, le=100, description="conjugate gradient steps a row")] = 3
+    cg_steps: Annotated[int, Meta(ge=1, le=100, description="conjugate gradient steps a row")] = 2
     init_std: Annotated[float, Meta(gt=0, description="spread of the start; divided by sqrt(factors)")] = 0.1
 
 
