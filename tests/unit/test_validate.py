@@ -92,6 +92,18 @@ def test_a_candidate_worse_than_the_live_one_is_refused_beyond_the_tolerance(bui
     assert validate.gate(validate.run(built, weak, tolerant, live=live))
 
 
+def test_a_loss_by_chance_passes_and_a_loss_beyond_it_does_not():
+    rng = np.random.default_rng(0)
+    theirs = {"ndcg": rng.random(60)}
+    noisy = {"ndcg": rng.permutation(theirs["ndcg"]) - 0.04}
+    steady = {"ndcg": theirs["ndcg"] - 0.04}
+    for rival in ("popularity", "live"):
+        assert validate._compare(rival, noisy, theirs, config()).passed
+        assert not validate._compare(rival, steady, theirs, config()).passed
+    assert validate._compare("live", steady, theirs, config(gate_tolerance=0.2)).passed
+    assert validate._compare("popularity", theirs, theirs, config()).passed
+
+
 def test_a_live_deployment_that_has_learned_from_the_test_part_is_not_compared(built, trained):
     final = train.final(built, trained.choice, config())
     report = validate.run(built, trained, config(), live=final)
