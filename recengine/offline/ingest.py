@@ -22,7 +22,7 @@ from recengine.offline.ingest_write import OrderUnit, Progress, Quarantine, Sour
 from recengine.offline.roles import check_roles
 from recengine.store.cursor import Cursor
 from recengine.store.database import Database
-from recengine.store.files import Foreign, origins
+from recengine.store.files import Foreign, known_rows, origins
 from recengine.store.vocab import Draft, Vocabularies
 
 __all__ = ("IngestReport", "SourceReport", "ingest")
@@ -109,6 +109,7 @@ def ingest(
                 at=int(now.timestamp() * 1e6),
                 quarantine=aside,
                 progress=progress,
+                totals={name: known_rows(listed) for name, listed in sources.items()},
                 configured=frozenset(t.type for t in types),
             )
             reports = [ingest_versions(write, name, sources[name]) for name in _CATALOGUES if name in sources]

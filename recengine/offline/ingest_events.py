@@ -115,7 +115,7 @@ class _File:
                 bad_reasons.append(reason[bad])
             sink.add(columns)
             done += batch.num_rows
-            write.tell("events", total.rows + done, 0)
+            write.tell("events", total.rows + done)
         rows = np.concatenate(bad_rows) if bad_rows else np.empty(0, dtype=np.int64)
         reasons = [_REASONS[code] for code in np.concatenate(bad_reasons)] if bad_reasons else []
         quarantined = write.quarantine.take(write.foreign, self._part, "events", rows, reasons)

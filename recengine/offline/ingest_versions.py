@@ -78,7 +78,7 @@ def _file(
             bad_rows.append(done + row + 1)
             reasons.append(reason)
         done += batch.num_rows
-        write.tell(source, before + done, 0)
+        write.tell(source, before + done)
     quarantined = write.quarantine.take(write.foreign, part, source, np.array(bad_rows, dtype=np.int64), reasons)
     (write.items if owner == "item" else write.users).save(write.cursor)
     return sink.taken, sink.finish(at=write.at), quarantined

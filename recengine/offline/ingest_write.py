@@ -130,13 +130,15 @@ class Write:
     """Now, in microseconds."""
     quarantine: Quarantine
     progress: Progress | None
+    totals: Mapping[str, int]
+    """Rows of each source, 0 = not known."""
     configured: frozenset[str] = frozenset()
     """Event types that the configuration lists."""
 
-    def tell(self, source: str, done: int, total: int) -> None:
+    def tell(self, source: str, done: int) -> None:
         """Report progress."""
         if self.progress is not None:
-            self.progress(source, done, total)
+            self.progress(source, done, self.totals[source])
 
 
 def encode(column: pa.Array) -> tuple[npt.NDArray[np.int64], list[str | None]]:

@@ -24,8 +24,9 @@ from recengine.errors import BadColumn, RecEngineError, SourceUnreadable
 from recengine.store import compose
 from recengine.store.cursor import Cursor
 from recengine.store.frames import arrow_table, refuse_twice
+from recengine.store.queries import query
 
-__all__ = ("PART", "Foreign", "Origin", "Part", "origins")
+__all__ = ("PART", "Foreign", "Origin", "Part", "known_rows", "origins")
 
 PART = "part"
 """The name of the relation that stands for the file being read."""
@@ -81,6 +82,22 @@ def origins(source: object, *, where: str) -> list[Origin]:
     return [Origin(label=where, table=arrow_table(source, where=where))]
 
 
+def known_rows(listed: list[Origin]) -> int:
+    """Count the rows that frames and Parquet footers tell of; 0 where any of `listed` cannot tell."""
+    total = 0
+    for origin in listed:
+        if origin.table is not None:
+            total += origin.table.num_rows
+        elif origin.reader == "read_parquet":
+            try:
+                total += pq.read_metadata(origin.path).num_rows
+            except (OSError, pa.ArrowException):
+                return 0  # reading the file itself will say what is wrong
+        else:
+            return 0
+    return total
+
+
 def _files(pattern: str, where: str) -> list[Origin]:
     path = Path(pattern)
     if path.is_dir():
@@ -132,6 +149,7 @@ class Foreign:
         self._raw = duckdb.connect(config=settings)
         self._label = ""
         self.cursor = Cursor(self._raw, errors=self._unreadable)
+        self.cursor.execute(query("store/read_ahead"))
         self._registered = False
         self._csv = False
 

@@ -228,6 +228,6 @@ def test_types_that_the_configuration_lacks_are_reported(shop):
 def test_progress_is_told_and_nothing_is_refused(shop):
     seen = []
     shop.ingest(events=table(), progress=lambda *told: seen.append(told))
-    assert seen == [("events", 3, 0)]
+    assert seen == [("events", 3, 3)]
     with pytest.raises(DataError, match="nothing to ingest"):
         shop.ingest()

@@ -1,6 +1,7 @@
 """The database file: transactions, threads, locks, damage, newer schemas and a full disk, with real files and processes."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -89,6 +90,20 @@ def test_writes_of_many_threads_all_arrive_and_every_reader_has_its_own_cursor(s
 def test_a_write_inside_a_write_is_refused_and_does_not_hang(shop):
     with Database.open(shop / FILE, LIMITS) as database, pytest.raises(EngineFault, match="inside a write"):
         database.write(lambda _: database.write(note("x")))
+
+
+def test_an_interrupt_rolls_the_running_write_back_and_the_next_write_works(shop):
+    def slow(cursor: Cursor) -> None:
+        note("half")(cursor)
+        cursor.rows("SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range % 7 = b.range % 11")
+
+    with Database.open(shop / FILE, LIMITS) as database:
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            database.write(slow)
+        assert notes(database) == []
+        database.write(note("next"))
+        assert notes(database) == ["next"]
 
 
 def test_a_closed_database_says_so(shop):
