@@ -7,6 +7,7 @@ data, becomes visible whole: a request sees the state before or after, never bet
 """
 
 import os
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
@@ -56,6 +57,8 @@ class Engine:
         self._live: Recommender | RecEngineError
         self._reload()
         self._decisions = Decisions(database, rate=config.serving.decision_rate)  # last: it starts a thread
+        self._shut = weakref.finalize(self, _close, self._decisions, database)
+        """Closes at the latest when the interpreter ends, so that a script that stops in an error loses no record."""
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, config: Config | None = None, create: bool = False) -> Self:
@@ -85,8 +88,7 @@ class Engine:
 
     def close(self) -> None:
         """Write what is buffered and let the data directory go. Closing twice is fine."""
-        self._decisions.close()
-        self._database.close()
+        self._shut()
 
     def __enter__(self) -> Self:
         return self
@@ -356,6 +358,11 @@ class Engine:
             self._live = self._load()
         except ModelError as err:  # raised again to whoever asks; see `open`
             self._live = err
+
+
+def _close(decisions: Decisions, database: Database) -> None:
+    decisions.close()
+    database.close()
 
 
 def _text(user: Any) -> str:
