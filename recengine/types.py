@@ -24,6 +24,7 @@ __all__ = (
     "I16",
     "I32",
     "I64",
+    "MICROSECONDS_FROM",
     "NO_TIME",
     "U32",
     "Bools",
@@ -64,6 +65,8 @@ Mask: TypeAlias = npt.NDArray[np.uint8]
 
 NO_TIME = int(np.iinfo(np.int64).min)
 """A moment that is not known."""
+MICROSECONDS_FROM = 10**14
+"""An order that reaches this is a time in microseconds (1973-03-03); milliseconds of today stay 50 times below it."""
 
 Attribute: TypeAlias = Any
 """bool | number | str | list[str] | datetime | list[float] (a vector) | None."""

@@ -18,12 +18,23 @@ from recengine.artifacts import read_arrays, write_arrays
 from recengine.config import Popularity as PopularityConfig
 from recengine.errors import BadArtifact, EmptyData, NotFitted
 from recengine.kernels.walk import walk
-from recengine.types import F32, F64, I32, I64, NO_TIME, Catalogue, Evidence, Mask, Query, TopN, TrainingData
+from recengine.types import (
+    F32,
+    F64,
+    I32,
+    I64,
+    MICROSECONDS_FROM,
+    NO_TIME,
+    Catalogue,
+    Evidence,
+    Mask,
+    Query,
+    TopN,
+    TrainingData,
+)
 
 __all__ = ("Popularity", "half_life")
 
-MICROSECONDS_FROM = 10**14
-"""An order that reaches this is a time in microseconds (1973-03-03); milliseconds of today stay 50 times below it."""
 DAY = 86_400_000_000
 NOMINAL_SPAN_DAYS = 365.0
 _ARRAYS = (

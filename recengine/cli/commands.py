@@ -65,6 +65,7 @@ def ingest(args: Namespace) -> None:
             columns=pairs(args.columns, "--columns"),
             strict=args.strict,
             order_unit=args.order_unit,
+            split=pairs(args.split, "--split") or None,
             progress=progress,
         )
     show.result(args.json, report, lambda: ingested(report))

@@ -26,11 +26,11 @@ class Candidates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """How many candidates each source may bring; the pool never exceeds `limit`."""
 
     limit: Annotated[int, Meta(ge=1, le=100_000, description="largest pool of one request")] = 1000
-    per_model: Annotated[Count, Meta(description="best of each personal model")] = 300
-    popular: Annotated[Count, Meta(description="all-time popular")] = 100
-    trending: Annotated[Count, Meta(description="trending")] = 100
-    latest: Annotated[Count, Meta(description="newest")] = 50
-    per_category: Annotated[Count, Meta(description="popular in each of the user's categories")] = 30
+    per_model: Annotated[Count, Meta(description="best of each personal model")] = 100
+    popular: Annotated[Count, Meta(description="all-time popular")] = 50
+    trending: Annotated[Count, Meta(description="trending")] = 50
+    latest: Annotated[Count, Meta(description="newest")] = 20
+    per_category: Annotated[Count, Meta(description="popular in each of the user's categories")] = 20
     categories: Annotated[Count, Meta(description="categories of the user that count")] = 5
     demographic: Annotated[Count, Meta(description="liked by users with the same attributes (cold users)")] = 100
 

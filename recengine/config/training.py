@@ -11,7 +11,7 @@ __all__ = ("Training",)
 class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Split, evaluation and gate."""
 
-    split: Annotated[Literal["time", "leave_last"], Meta(description="time = one moment for all; leave_last = each user's last item")] = "time"
+    split: Annotated[Literal["auto", "time", "leave_last", "random"], Meta(description="time = one moment for all; leave_last = each user's last item; random = a share of each user's items; auto = time, or random where the order is no time and parts the users")] = "auto"
     test_share: Annotated[float, Meta(gt=0, lt=0.9, description="share of the latest events held out for the report and the gate")] = 0.1
     validation_share: Annotated[float, Meta(gt=0, lt=0.9, description="share of the rest held out for calibration and choices")] = 0.1
     at: Annotated[int, Meta(ge=1, le=1000, description="cut-off of the metrics")] = 20

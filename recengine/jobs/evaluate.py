@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from recengine.algorithms.registry import create
-from recengine.config import Config
+from recengine.config import Config, ModelConfig
 from recengine.errors import ConfigInvalid
 from recengine.jobs.protocols import Task, leave_one_out, split, validation_part
 from recengine.jobs.settings import engine_settings, model_settings
@@ -76,8 +76,9 @@ def evaluate_split(
     SourceUnreadable, BadColumn, EmptyData : a side cannot be used.
     """
     config = _config(config, at, seed, threads)
+    asked = _asked(algorithm, settings or {}, config)  # before any file is read
     task = split(train, test, columns, config.event)
-    return _evaluate(task, algorithm, settings or {}, config, last_only=False, progress=progress)
+    return _evaluate(task, algorithm, asked, config, last_only=False, progress=progress)
 
 
 def evaluate_log(
@@ -97,8 +98,9 @@ def evaluate_log(
     if protocol not in PROTOCOLS:
         raise ConfigInvalid(f"no protocol {protocol!r}", hint=f"known: {', '.join(PROTOCOLS)}")
     config = _config(config, at, seed, threads)
+    asked = _asked(algorithm, settings or {}, config)
     task = leave_one_out(log, columns, config.event)
-    return _evaluate(task, algorithm, settings or {}, config, last_only=True, progress=progress)
+    return _evaluate(task, algorithm, asked, config, last_only=True, progress=progress)
 
 
 def _config(config: Config | None, at: int, seed: int, threads: int) -> Config:
@@ -107,10 +109,15 @@ def _config(config: Config | None, at: int, seed: int, threads: int) -> Config:
     return msgspec.structs.replace(config, training=training)
 
 
+def _asked(algorithm: str, settings: Mapping[str, Any], config: Config) -> Config | ModelConfig:
+    """Return the configuration of the whole engine, or of the one algorithm."""
+    return engine_settings(config, settings) if algorithm == DEFAULT else model_settings(algorithm, settings)
+
+
 def _evaluate(
     task: Task,
     algorithm: str,
-    settings: Mapping[str, Any],
+    asked: Config | ModelConfig,
     config: Config,
     *,
     last_only: bool,
@@ -118,15 +125,12 @@ def _evaluate(
 ) -> dict[str, Any]:
     judged = task.part()
     start = time.perf_counter()
-    answer: dict[str, Any] = {"algorithm": algorithm}
-    if algorithm == DEFAULT:
-        config = engine_settings(config, settings)
-        answer["params"] = msgspec.to_builtins(config)
+    answer: dict[str, Any] = {"algorithm": algorithm, "params": msgspec.to_builtins(asked)}
+    if isinstance(asked, Config):
+        config = asked
         rank = _engine(task, judged, config, answer, last_only=last_only, progress=progress)
     else:
-        model = model_settings(algorithm, settings)
-        answer["params"] = msgspec.to_builtins(model)
-        rank = _single(model, judged, config, progress)
+        rank = _single(asked, judged, config, progress)
     fitted = time.perf_counter()
     lists = rank(judged.targets.users)
     done = time.perf_counter()

@@ -7,6 +7,8 @@ Why only new items are targets: the engine recommends what a user has not met ye
 before the cut is neither a hit nor a miss. Nothing later than a cut is read before it: each part is aggregated anew.
 """
 
+from functools import partial
+
 import msgspec
 import numpy as np
 
@@ -16,7 +18,19 @@ from recengine.features.interaction import event_weights, interactions, seen, ty
 from recengine.store.catalog import read_items, read_users
 from recengine.store.database import Database
 from recengine.store.events import read_events
-from recengine.types import F32, I32, I64, Bools, Catalogue, EventColumns, Interactions, Mask, Query, TrainingData
+from recengine.types import (
+    F32,
+    I32,
+    I64,
+    MICROSECONDS_FROM,
+    Bools,
+    Catalogue,
+    EventColumns,
+    Interactions,
+    Mask,
+    Query,
+    TrainingData,
+)
 
 __all__ = (
     "ENOUGH_USERS",
@@ -124,10 +138,13 @@ def split(
         raise EmptyData("the store holds no events", hint="ingest events first")
     weights = event_weights(events, config.event)
     everyone = np.ones(len(events.seq), np.bool_)
-    cut = _cut_by_time if config.training.split == "time" else _cut_by_last
+    kind = _kind(events, config)
+    cut = {"time": _cut_by_time, "leave_last": _cut_by_last, "random": partial(_cut_by_chance, config.training.seed)}[
+        kind
+    ]
     before_test = cut(events, weights, items.n, everyone, config.training.test_share)
     test = part(events, weights, config.event, users, items, before_test, everyone & ~before_test)
-    if config.training.split == "time" and after is not None and (before_test < (known := events.time <= after)).any():
+    if kind == "time" and after is not None and (before_test < (known := events.time <= after)).any():
         fresh = part(events, weights, config.event, users, items, known, ~known)
         if len(fresh.targets.users) >= ENOUGH_USERS:
             before_test, test = known, fresh
@@ -140,7 +157,7 @@ def split(
             raise EmptyData(
                 f"the {name} part has {len(side.targets.items)} new items of users to judge by, "
                 f"and {len(side.data.interactions.items)} interactions before them to learn from",
-                hint='ingest more events, or set training.split = "leave_last"',
+                hint='ingest more events, or set training.split = "random"',
             )
     listed = {t.type for t in config.event}
     return Built(
@@ -156,7 +173,7 @@ def split(
             last=int(events.time.max()),
             engaged=int((everything.interactions.weights > 0).sum()),
             disliked=int((everything.interactions.weights < 0).sum()),
-            split=config.training.split,
+            split=kind,
             validation_users=len(validation.targets.users),
             validation_targets=len(validation.targets.items),
             test_users=len(test.targets.users),
@@ -197,6 +214,42 @@ def eligible(side: Part, users: I32) -> Mask:
     indptr, at = take(side.seen[0], users)
     mask[np.repeat(np.arange(len(users)), np.diff(indptr)), side.seen[1][at]] = 0
     return mask
+
+
+def _kind(events: EventColumns, config: Config) -> str:
+    """Decide what `auto` means for these events.
+
+    Integers that only sort, or the order of a file, may run user by user; a moment in such an order parts the users
+    instead of their histories, and nobody could be judged by what he did before.
+    """
+    kind = config.training.split
+    if kind != "auto":
+        return kind
+    if int(events.time.max()) >= MICROSECONDS_FROM:
+        return "time"
+    before = _cut_by_time(
+        events, np.empty(0, np.float32), 0, np.ones(len(events.seq), np.bool_), config.training.test_share
+    )
+    later = np.unique(events.user[~before])
+    known = np.isin(later, events.user[before]).sum()
+    return "time" if 2 * known >= len(later) else "random"
+
+
+def _cut_by_chance(seed: int, events: EventColumns, _weights: F32, n_items: int, among: Bools, share: float) -> Bools:
+    """Hold out `share` of each user's items, all events of a pair together; a user keeps at least one item."""
+    rows = np.flatnonzero(among)
+    pair, of_pair = np.unique(events.user[rows].astype(np.int64) * n_items + events.item[rows], return_inverse=True)
+    user = pair // n_items
+    dice = np.random.default_rng((seed, len(rows))).random(len(pair))
+    order = np.lexsort((dice, user))
+    first = np.flatnonzero(np.concatenate(([True], user[1:] != user[:-1])))
+    counts = np.diff(np.append(first, len(user)))
+    place = np.empty(len(pair), np.int64)
+    place[order] = np.arange(len(pair)) - np.repeat(first, counts)  # each pair's place in a shuffle of its user's items
+    kept = place < np.repeat(np.maximum(counts - np.round(share * counts), 1), counts)
+    before = np.zeros(len(among), np.bool_)
+    before[rows] = kept[of_pair]
+    return before
 
 
 def _cut_by_time(events: EventColumns, _weights: F32, _n_items: int, among: Bools, share: float) -> Bools:

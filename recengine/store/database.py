@@ -8,7 +8,7 @@ another, in-memory DuckDB (`files.py`). The one exception is the folder in which
 import threading
 import weakref
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from pathlib import Path
 from typing import Self, TypeVar
@@ -20,6 +20,7 @@ from recengine.errors import DirectoryInvalid, EngineFault, StoreCorrupt, StoreL
 from recengine.store.cursor import Cursor, translate
 from recengine.store.migrations import upgrade
 from recengine.store.queries import query
+from recengine.store.writer import Writer
 
 __all__ = ("FILE", "STAGING", "Database")
 
@@ -55,7 +56,7 @@ class Database:
         self._lost = False
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._active: Cursor | None = None
-        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recengine-writer")
+        self._writer = Writer("recengine-writer")
         self._closed = False
 
     @classmethod
@@ -102,7 +103,7 @@ class Database:
         Calls queue. `committed` is called on the writer thread right after the commit. An interrupt (Ctrl-C) while
         waiting rolls the transaction back, unless it is committed already, before it goes on.
         """
-        if threading.current_thread().name.startswith("recengine-writer"):
+        if self._writer.runs_here():
             raise EngineFault("a write was started inside a write", hint="please report this")
         if self._closed:
             raise EngineFault("the database is closed", hint="open it again")
@@ -119,7 +120,7 @@ class Database:
         if self._closed:
             return
         self._closed = True
-        self._writer.shutdown(wait=True)
+        self._writer.stop()
         with self._lock:
             self._disconnect()
         with _open_lock:

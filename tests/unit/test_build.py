@@ -95,6 +95,27 @@ def test_leave_last_takes_each_users_newest_item_and_the_one_before():
     assert learned(built.validation.data) == {0: [0, 1, 2, 3], 1: [3, 4, 5, 6], 2: [0]}
 
 
+def test_a_random_split_holds_out_a_share_of_each_users_items_whole_and_repeats_itself():
+    rows = [(u, i, 10 * u + k) for u in range(3) for i in range(8) for k in range(2)] + [(3, 0, 99)]
+    built = split(rows, n_users=4, split="random", test_share=0.25, validation_share=0.34)
+    assert {u: len(items) for u, items in targets(built.test).items()} == {0: 2, 1: 2, 2: 2}
+    assert {u: len(items) for u, items in targets(built.validation).items()} == {0: 2, 1: 2, 2: 2}
+    assert learned(built.test.data)[3] == [0], "a user keeps an item"
+    assert targets(split(rows, n_users=4, split="random", test_share=0.25, validation_share=0.34).test) == targets(
+        built.test
+    )
+    assert targets(split(rows, n_users=4, split="random", test_share=0.25, seed=1).test) != targets(built.test)
+
+
+def test_auto_is_random_where_an_order_that_is_no_time_parts_the_users():
+    user_by_user = [(u, i, 10 * u + i) for u in range(10) for i in range(8)]
+    assert split(user_by_user, n_users=10, split="auto").report.split == "random"
+    mixed = [(u, i, 10 * i + u) for u in range(10) for i in range(8)]
+    assert split(mixed, n_users=10, split="auto").report.split == "time"
+    stamped = [(u, i, 10**15 + t) for u, i, t in user_by_user]
+    assert split(stamped, n_users=10, split="auto", test_share=0.25).report.split == "time"
+
+
 def test_a_user_without_a_history_is_a_target_too():
     rows = [*TWO, (2, 8, 60)]
     assert targets(split(rows, test_share=0.2).test)[2] == [8]
@@ -105,7 +126,7 @@ def test_a_user_without_a_history_is_a_target_too():
 )
 def test_too_little_to_learn_or_to_judge_by_is_an_error_that_says_so(rows):
     with pytest.raises(EmptyData):
-        split(rows)
+        split(rows, split="time")
 
 
 def test_a_type_that_is_not_listed_is_reported():
@@ -139,7 +160,7 @@ def test_first_seq_is_the_lowest_number_held_out():
         min_size=1,
         max_size=60,
     ),
-    st.sampled_from(["time", "leave_last"]),
+    st.sampled_from(["time", "leave_last", "random"]),
 )
 def test_no_target_was_met_before_and_no_later_event_is_learned_from(rows, how):
     try:
