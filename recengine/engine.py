@@ -328,9 +328,11 @@ class Engine:
     # ------------------------------------------------------------------------------------------------ inside
 
     def _answer(self, requests: tuple[Request, ...], threads: int) -> list[Response]:
-        replies, trace = self.spine().recommend(requests, threads=threads)
-        self._decisions.record(replies, trace.times)
-        return replies
+        found: dict[int, Response] = {}
+        for places, replies, trace in self.spine().answer(requests, threads=threads):
+            self._decisions.record(replies, trace.times)
+            found |= zip(places, replies, strict=True)
+        return [found[place] for place in range(len(requests))]
 
     def _load(self) -> Recommender:
         version = self.artifacts.current()

@@ -281,6 +281,9 @@ class Query(msgspec.Struct, frozen=True):
     history: Interactions
     changed: Mask
     now: int
+    prepared: dict[int, Any] = {}
+    """What a model worked out for this query (vectors, neighbours), by `id` of the model: `recommend`, `score` and
+    `explain` of one request need it in turn. The one thing in here that is written after it was made."""
 
 
 class Context(msgspec.Struct, frozen=True):

@@ -156,6 +156,12 @@ class Als:
 
     def _vectors(self, query: Query, threads: int) -> F32:
         """Look up the vector of every row, or fold it in where the history is newer than it; (B, width), NaN = none."""
+        held: F32 | None = query.prepared.get(id(self))
+        if held is None:
+            held = query.prepared[id(self)] = self._looked_up(query, threads)
+        return held
+
+    def _looked_up(self, query: Query, threads: int) -> F32:
         learned = self._fitted()
         known = (query.users >= 0) & (query.users < len(learned.users))
         out = np.asarray(learned.users[np.where(known, query.users, 0)], dtype=np.float32)

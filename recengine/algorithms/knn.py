@@ -30,7 +30,7 @@ from recengine.artifacts import read_arrays, write_arrays
 from recengine.config import ItemKnn as ItemKnnConfig
 from recengine.errors import NotFitted
 from recengine.kernels.knn import Csr, sum_at, sum_top
-from recengine.types import F32, I32, I64, Evidence, Mask, Query, TopN, TrainingData
+from recengine.types import F32, I32, I64, Bools, Evidence, Mask, Query, TopN, TrainingData
 
 __all__ = ("ItemKnn",)
 
@@ -84,14 +84,13 @@ class ItemKnn:
         Cost: neighbours x history length, whatever the catalogue's size.
         """
         near, known = self._fitted()
-        return sum_top(self._entries(query), near, len(known), mask, n, threads=threads)
+        return sum_top(self._entries(query)[0], near, len(known), mask, n, threads=threads)
 
     def score(self, query: Query, indptr: I64, items: I32, *, threads: int = 1) -> F32:
         """Score given items; see `Scorer.score`."""
         near, known = self._fitted()
-        entries = self._entries(query)
+        entries, usable = self._entries(query)
         scores = sum_at(entries, near, known, indptr, items, threads=threads)
-        usable = any_known(entries, known)
         if not usable.all():
             scores[np.repeat(~usable, np.diff(indptr))] = np.nan
         return scores
@@ -99,7 +98,7 @@ class ItemKnn:
     def explain(self, query: Query, row: int, item: int, top: int = 3) -> tuple[Evidence, ...]:
         """Name the history items that the score comes from, with their exact shares, strongest first."""
         near, known = self._fitted()
-        entries = self._entries(query)
+        entries, _ = self._entries(query)
         shares: list[Evidence] = []
         for place in range(int(entries.indptr[row]), int(entries.indptr[row + 1])):
             owned, weight = int(entries.cols[place]), entries.values[place]
@@ -148,6 +147,11 @@ class ItemKnn:
             raise NotFitted(f"{self.config.name}: asked before it was fitted or loaded", hint="call fit or load first")
         return self._learned
 
-    def _entries(self, query: Query) -> Csr:
-        history = latest(query.history, self.config.history_limit)
-        return history._replace(values=strength(history.values, self.config.weighting))
+    def _entries(self, query: Query) -> tuple[Csr, Bools]:
+        """Return how much each history entry speaks, and which rows have one that this model knows (B,)."""
+        held: tuple[Csr, Bools] | None = query.prepared.get(id(self))
+        if held is None:
+            history = latest(query.history, self.config.history_limit)
+            entries = Csr(history.indptr, history.cols, strength(history.values, self.config.weighting))
+            held = query.prepared[id(self)] = entries, any_known(entries, self._fitted().known)
+        return held

@@ -149,6 +149,12 @@ class UserKnn:
 
     def _near(self, query: Query, threads: int) -> tuple[TopN, Bools]:
         """Return each row's neighbours (B, k) and whether it has a usable history (B,)."""
+        held: tuple[TopN, Bools] | None = query.prepared.get(id(self))
+        if held is None:
+            held = query.prepared[id(self)] = self._found(query, threads)
+        return held
+
+    def _found(self, query: Query, threads: int) -> tuple[TopN, Bools]:
         stored, history, space, known = self._fitted()
         trained = (query.users >= 0) & (query.users < history.n)
         at_hand = trained & (query.changed == 0)

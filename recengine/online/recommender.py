@@ -6,7 +6,7 @@ Python object only in `response`. Features come before eligibility, so that one 
 both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -47,13 +47,30 @@ class Recommender:
         self.diversity = Diversity(deployment, config.diversity)
         self.response = Renderer(deployment, items)
 
-    def recommend(self, requests: Sequence[Request], *, threads: int = 1) -> tuple[list[Response], Trace]:
-        """Answer a batch of requests; one request is a batch of one.
+    def answer(
+        self, requests: Sequence[Request], *, threads: int = 1
+    ) -> Iterator[tuple[list[int], list[Response], Trace]]:
+        """Answer any requests: those that are alike in size go down the spine together.
+
+        Gives for every group the places of its requests, their replies, and the trace.
+
+        Why: pool and shortlist are as large as `n` and the rules need, so that a row of a batch may only have company
+        that needs the same; that is what makes a batch answer as one by one, bit for bit.
 
         Raises
         ------
         RequestError : a field is out of range, a filter does not parse.
         """
+        groups: dict[tuple[int, bool, bool, float | None], list[int]] = {}
+        for place, request in enumerate(requests):
+            kind = (request.n, bool(request.pins), bool(request.caps), request.deadline_ms)
+            groups.setdefault(kind, []).append(place)
+        for places in groups.values():
+            replies, trace = self.recommend([requests[place] for place in places], threads=threads)
+            yield places, replies, trace
+
+    def recommend(self, requests: Sequence[Request], *, threads: int = 1) -> tuple[list[Response], Trace]:
+        """Go down the spine with requests alike in size (see `answer`); one request is a batch of one."""
         requests = tuple(requests)
         trace = Trace(requests)
         context = self.context.resolve(requests, trace, threads)  # who, when, against which catalogue; cold or warm

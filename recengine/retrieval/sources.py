@@ -132,14 +132,14 @@ def union(lists: Lists, orders: Orders, mask: Mask, *, limit: int, needed: int, 
 
     Where a row has fewer than `needed`, fill it up along the popular order, which holds every item.
     """
-    names = tuple(name for name, _ in lists)
     indptr, items, sources = merge([found for _, found in lists], limit=limit, n_items=mask.shape[1], threads=threads)
-    if needed and int(np.diff(indptr).min(initial=needed)) < needed:
-        lists = [*lists, ("fill", orders.first(orders.POPULAR, mask, needed))]
-        names = (*names, "fill")
-        indptr, items, sources = merge(
-            [found for _, found in lists], limit=limit, n_items=mask.shape[1], threads=threads
-        )
+    short = np.flatnonzero(np.diff(indptr) < needed)
+    if len(short):
+        fill = np.full((len(mask), needed), -1, np.int32)
+        fill[short] = orders.first(orders.POPULAR, mask[short], needed)  # only those rows, or a batch would differ
+        lists = [*lists, ("fill", fill)]
+        indptr, items, sources = merge([f for _, f in lists], limit=limit, n_items=mask.shape[1], threads=threads)
+    names = tuple(name for name, _ in lists)
     return Pool(indptr, items, sources, names)
 
 

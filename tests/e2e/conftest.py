@@ -13,13 +13,16 @@ CONFIG = """
 [[model]]
 kind = "als"
 factors = 8
+time_budget_ms = 100000
 epochs = 6
 
 [[model]]
 kind = "item_knn"
+time_budget_ms = 100000
 
 [[model]]
 kind = "user_knn"
+time_budget_ms = 100000
 
 [[model]]
 kind = "popularity"

@@ -4,9 +4,10 @@ import msgspec
 import numpy as np
 import pytest
 
+from recengine.config import Config
 from recengine.errors import BadExpression, BadRequest
 from recengine.types import Request
-from tests.laws.world import CATEGORIES, N_ITEMS, N_USERS, eligible, world
+from tests.laws.world import CATEGORIES, N_ITEMS, N_USERS, eligible, patient, world
 
 SEEDS = range(60)
 
@@ -89,8 +90,11 @@ def test_a_batch_answers_as_one_by_one_bit_for_bit(seed):
     rng = np.random.default_rng(1000 + seed)
     shop = world(seed % 3)
     requests = [random_request(rng) for _ in range(9)]
-    together, _ = shop.recommender.recommend(requests, threads=2)
-    for request, reply in zip(requests, together, strict=True):
+    together = {}
+    for places, replies, _trace in shop.recommender.answer(requests, threads=2):
+        together |= zip(places, replies, strict=True)
+    for place, request in enumerate(requests):
+        reply = together[place]
         (alone,), _trace = shop.recommender.recommend([request])
         assert msgspec.structs.replace(alone, request_id="") == msgspec.structs.replace(reply, request_id="")
 
@@ -180,6 +184,16 @@ def test_one_failing_model_never_fails_the_request(name):
         assert name not in {model for line in reply.items for model, share in line.contributions.items() if share}
     finally:
         vars(broken).update(kept)
+
+
+def test_a_model_over_its_time_budget_is_dropped_counted_and_named():
+    models = tuple(msgspec.structs.replace(m, time_budget_ms=1e-6) if m.name == "item_knn" else m for m in patient(Config().model))
+    shop = world(config=Config(model=models))
+    (reply,), _ = shop.recommender.recommend([Request(user_id="u1", n=10)])
+    assert reply.degraded == ("model:item_knn:budget",)
+    assert len(reply.items) == 10
+    assert {line.contributions["item_knn"] for line in reply.items} == {0.0}
+    assert shop.recommender.scoring.dropped["model:item_knn:budget"] == 1
 
 
 def test_an_explanation_names_every_rule_that_excludes():
