@@ -273,7 +273,7 @@ class _Side:
         lengths = np.diff(indptr)
         self.config, self.indptr, self.items, self.weights = config, indptr, items, weights
         self.empty = lengths == 0
-        self.order = np.argsort(-lengths, kind="stable").astype(np.int32)  # long rows first: threads end together
+        self.order = _order(lengths)
         width = kernel.padded(config.factors)
         self.exact = kernel.exact_rows(lengths, width, config.cg_steps, config.solver)
         self.exact_last = kernel.exact_rows(lengths, width, LAST_STEPS // 5, config.solver)
@@ -303,6 +303,15 @@ class _Side:
             order=self.order, threads=threads,
         )  # fmt: skip
         return spectrum
+
+
+def _order(lengths: I64) -> I32:
+    """Put the few very long rows first, so that threads end together; the others stay as they lie.
+
+    Why not all by length: neighbours in the order of arrival share entries and streams; sorting cost 25 to 45 %.
+    """
+    long = lengths > max(1024, int(lengths.sum()) // 256)
+    return np.argsort(np.where(long, -lengths, 0), kind="stable").astype(np.int32)
 
 
 def _objective(config: AlsConfig, unobserved: float, others: int) -> kernel.Objective:
