@@ -1,7 +1,7 @@
 # Needs Python >= 3.11 with its headers, a C compiler with OpenMP, and make. Everything lands in .venv and build/.
 #   make demo    build, generate a seeded shop, train on it, recommend
 #   make test    linter, types, tests (what needs an absent data set is skipped and counted)
-#   make slow    the long tests, and the kernels under bounds checks and sanitizers
+#   make slow    the long tests, and the kernels under bounds checks, sanitizers and other instruction sets
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,7 +16,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 # What an installation is made of. The install is editable, so Python and SQL sources need no entry here.
 BUILT_FROM := pyproject.toml setup.py MANIFEST.in $(wildcard _native/*.pyx _native/*.pxd _native/*.h)
 
-.PHONY: demo test lint types slow test-checked test-sanitized bench build clean
+.PHONY: demo test lint types slow test-checked test-sanitized test-portable test-plain bench build clean
 
 demo: $(VENV)/.demo
 	$(BIN)/recengine demo
@@ -30,10 +30,10 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/python -m mypy
 
-slow: test-checked test-sanitized
+slow: test-checked test-sanitized test-portable test-plain
 	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -m slow
 
-test-checked test-sanitized: test-%: $(VENV)/.dev
+test-checked test-sanitized test-portable test-plain: test-%: $(VENV)/.dev
 	$(BIN)/python -m tests.variant $*
 
 # One small run of every bench; `python -m bench.NAME --json` is the real figure.

@@ -9,25 +9,18 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include "fused.h"
 
 #ifdef __AVX512F__
-#define VL 16 /* lanes of a vector */
 #define ROTATE_ROWS 12 /* 12 x 2 vectors of sums fill 24 of 32 registers */
 #define GRAM_ROWS 8    /* divides NR */
 #else
-#define VL 8
 #define ROTATE_ROWS 6
 #define GRAM_ROWS 4
 #endif
 #define NR (2 * VL)
 #define GRAM_BLOCK 256   /* rows summed in float32 before they join a float64 sum; a panel of them is 32 KiB */
 #define ROTATE_BLOCK 96  /* rows that share one pass over the basis; a multiple of 12 and 6 */
-
-typedef float vf __attribute__((vector_size(VL * 4), aligned(4), may_alias));
-#define ALWAYS static inline __attribute__((always_inline))
-
-ALWAYS vf *vec(float *p) { return (vf *)p; }
-ALWAYS const vf *cvec(const float *p) { return (const vf *)p; }
 
 static void *aligned_bytes(size_t n) { return aligned_alloc(64, (n + 63) & ~(size_t)63); }
 
@@ -40,9 +33,9 @@ ALWAYS void tile(const int rows, const int cols, const float *a, size_t ka, size
         if (cols == 2) b1 = cvec(b)[1];
 #pragma GCC unroll 16
         for (int m = 0; m < rows; m++) {
-            const float s = a[m * ra];
-            acc[m][0] += s * b0;
-            if (cols == 2) acc[m][1] += s * b1;
+            const vf s = all_lanes(a[m * ra]);
+            acc[m][0] = fused_lanes(s, b0, acc[m][0]);
+            if (cols == 2) acc[m][1] = fused_lanes(s, b1, acc[m][1]);
         }
     }
 }

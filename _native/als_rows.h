@@ -125,7 +125,7 @@ ALWAYS void sum4(vf a, vf b, vf c, vf d, float *out) {
 
 ALWAYS float dot(const float *a, const float *b, int nv) {
     vf s = {0};
-    for (int j = 0; j < nv; j++) s += cvec(a)[j] * cvec(b)[j];
+    for (int j = 0; j < nv; j++) s = fused_lanes(cvec(a)[j], cvec(b)[j], s);
     return sum1(s);
 }
 
@@ -137,7 +137,7 @@ ALWAYS void pass_block(const int m, const float *const *z, const float *c, const
     for (int j = 0; j < nv; j++) {
         const vf x = cvec(v)[j];
 #pragma GCC unroll 8
-        for (int e = 0; e < m; e++) acc[e] += cvec(z[e])[j] * x;
+        for (int e = 0; e < m; e++) acc[e] = fused_lanes(cvec(z[e])[j], x, acc[e]);
     }
     sum4(acc[0], acc[1], acc[2], acc[3], t);
     if (m == 8) sum4(acc[4], acc[5], acc[6], acc[7], t + 4);
@@ -146,8 +146,8 @@ ALWAYS void pass_block(const int m, const float *const *z, const float *c, const
         vf s = {0}, u = {0};
 #pragma GCC unroll 8
         for (int e = 0; e < m; e += 2) {
-            s += t[e] * cvec(z[e])[j];
-            u += t[e + 1] * cvec(z[e + 1])[j];
+            s = fused_lanes(all_lanes(t[e]), cvec(z[e])[j], s);
+            u = fused_lanes(all_lanes(t[e + 1]), cvec(z[e + 1])[j], u);
         }
         vec(out)[j] += s + u;
     }
@@ -228,7 +228,7 @@ static void cholesky(float *a, int m, int lda) {
         for (int i = j + 1; i < m; i++) {
             float *restrict row = a + (size_t)i * lda;
             const float s = u[i];
-            for (int k = i; k < m; k++) row[k] -= s * u[k];
+            for (int k = i; k < m; k++) row[k] = fused(-s, u[k], row[k]);
         }
     }
 }
@@ -238,15 +238,15 @@ static void cholesky_solve(const float *a, int m, int lda, float *restrict b) {
     for (int j = 0; j < m; j++) {
         const float *u = a + (size_t)j * lda;
         const float s = b[j] *= u[j];
-        for (int i = j + 1; i < m; i++) b[i] -= s * u[i];
+        for (int i = j + 1; i < m; i++) b[i] = fused(-s, u[i], b[i]);
     }
     for (int j = m - 1; j >= 0; j--) {
         const float *u = a + (size_t)j * lda;
         vf acc = {0};
         float s = b[j];
         int i = j + 1;
-        for (; i + VL <= m; i += VL) acc += *cvec(u + i) * *cvec(b + i);
-        for (; i < m; i++) s -= u[i] * b[i];
+        for (; i + VL <= m; i += VL) acc = fused_lanes(*cvec(u + i), *cvec(b + i), acc);
+        for (; i < m; i++) s = fused(-u[i], b[i], s);
         b[j] = (s - sum1(acc)) * u[j];
     }
 }
@@ -267,10 +267,10 @@ static void dual_factor(Work *w, const float *diag, int ld, int lda) {
 #pragma GCC unroll 4
                 for (int e = 0; e < 4; e++) {
                     const vf s = scale * cvec(a[e])[v];
-                    acc[e][0] += s * b0;
-                    acc[e][1] += s * b1;
-                    acc[e][2] += s * b2;
-                    acc[e][3] += s * b3;
+                    acc[e][0] = fused_lanes(s, b0, acc[e][0]);
+                    acc[e][1] = fused_lanes(s, b1, acc[e][1]);
+                    acc[e][2] = fused_lanes(s, b2, acc[e][2]);
+                    acc[e][3] = fused_lanes(s, b3, acc[e][3]);
                 }
             }
             for (int e = 0; e < 4 && i + e < n; e++) {
@@ -290,7 +290,7 @@ static void dual_apply(const Work *w, float *x, int ld) {
     float *sum = w->vectors + 5 * ld;
     memset(sum, 0, sizeof(float) * ld);
     for (int k = 0; k < w->n; k++)
-        for (int j = 0; j < nv; j++) vec(sum)[j] += w->t[k] * cvec(w->z[k])[j];
+        for (int j = 0; j < nv; j++) vec(sum)[j] = fused_lanes(all_lanes(w->t[k]), cvec(w->z[k])[j], vec(sum)[j]);
     for (int j = 0; j < nv; j++) vec(x)[j] += cvec(inverse)[j] * cvec(sum)[j];
 }
 

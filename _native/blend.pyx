@@ -6,40 +6,40 @@ from lanes cimport LANES
 
 cdef extern from *:
     """
-    typedef int32_t v16i __attribute__((vector_size(64)));
+    typedef int32_t vi __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 
-    static inline v16 choose(v16i mask, v16 yes, v16 no) { return (v16)(((v16i)yes & mask) | ((v16i)no & ~mask)); }
+    ALWAYS vf choose(vi mask, vf yes, vf no) { return (vf)(((vi)yes & mask) | ((vi)no & ~mask)); }
 
     /* 1 / (1 + exp(-x)), NaN stays NaN. exp: Cephes expf (Moshier 1989), 2 ulp; its argument is held where 2^n is a normal float, so
        probabilities below 4e-39 are reported as that. */
-    static inline v16 sigmoid(v16 x) {
-        const v16 low = (v16){0} - 87.3f, high = (v16){0} + 88.37f;
-        v16 t = -x, z, n, r, p;
+    ALWAYS vf sigmoid(vf x) {
+        const vf low = all_lanes(-87.3f), high = all_lanes(88.37f);
+        vf t = -x, z, n, r, p;
         t = choose(t > high, high, t);
         t = choose(t < low, low, t);
-        z = t * 1.44269504088896341f + 12582912.0f;  /* 1.5 2^23: the low bits of z are the nearest integer */
+        z = fused_lanes(t, all_lanes(1.44269504088896341f), all_lanes(12582912.0f));  /* 1.5 2^23: the low bits of z are the nearest integer */
         n = z - 12582912.0f;
-        r = t - n * 0.693359375f;
-        r = r - n * -2.12194440e-4f;
-        p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-        p = p * r + 8.3334519073e-3f;
-        p = p * r + 4.1665795894e-2f;
-        p = p * r + 1.6666665459e-1f;
-        p = p * r + 5.0000001201e-1f;
-        p = p * r * r + r + 1.0f;
-        return 1.0f / (1.0f + p * (v16)(((v16i)z << 23) + 0x3f800000));
+        r = fused_lanes(n, all_lanes(-0.693359375f), t);
+        r = fused_lanes(n, all_lanes(2.12194440e-4f), r);
+        p = fused_lanes(r, all_lanes(1.9875691500e-4f), all_lanes(1.3981999507e-3f));
+        p = fused_lanes(p, r, all_lanes(8.3334519073e-3f));
+        p = fused_lanes(p, r, all_lanes(4.1665795894e-2f));
+        p = fused_lanes(p, r, all_lanes(1.6666665459e-1f));
+        p = fused_lanes(p, r, all_lanes(5.0000001201e-1f));
+        p = fused_lanes(p * r, r, r) + 1.0f;
+        return 1.0f / fused_lanes(p, (vf)(((vi)z << 23) + 0x3f800000), all_lanes(1.0f));
     }
 
     /* Sixteen rows of `models` scores; the parameters are repeated for each row, `term` and `share` are scratch of that length. */
     static void blend_rows(const float *scores, int64_t models, const float *slope, const float *intercept, const float *weight,
                            float *term, float *share, float *logit, float *probabilities, float *contributions) {
-        for (int64_t j = 0; j < LANES * models; j += LANES) {
-            v16 w = *(const v16u *)(weight + j);
-            v16 l = *(const v16u *)(slope + j) * *(const v16u *)(scores + j) + *(const v16u *)(intercept + j);
-            v16i scored = (l == l) & (w > 0.0f);
-            *(v16u *)(probabilities + j) = sigmoid(l);
-            *(v16u *)(term + j) = (v16)((v16i)(w * l) & scored);
-            *(v16u *)(share + j) = (v16)((v16i)w & scored);
+        for (int64_t j = 0; j < LANES * models; j += VL) {
+            vf w = *cvec(weight + j);
+            vf l = fused_lanes(*cvec(slope + j), *cvec(scores + j), *cvec(intercept + j));
+            vi scored = (l == l) & (w > 0.0f);
+            *vec(probabilities + j) = sigmoid(l);
+            *vec(term + j) = (vf)((vi)(w * l) & scored);
+            *vec(share + j) = (vf)((vi)w & scored);
         }
         for (int i = 0; i < LANES; i++) {
             float total = 0, weights = 0, inverse;

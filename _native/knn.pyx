@@ -7,17 +7,20 @@ same rows reads the sums and clears them.
 
 Why a second walk, and no list of the columns met: keeping the list made every addition wait for the one before it, and
 more than doubled the time of the whole sum; the second walk finds rows and sums in the cache, and the second sight of
-a column is a zero that is never picked. Why fmaf by name: the compiler may contract `a + b * c` in one copy of a loop
-and not in another, and then `score` and `recommend` would differ. Why keys of 8 bytes: see keys.pxd.
+a column is a zero that is never picked. Why `fused` by name: see fused.h; else `score` and `recommend` might round differently. Why keys of 8 bytes: see
+keys.pxd.
 """
 from cython.parallel cimport parallel, prange, threadid
-from libc.math cimport NAN, fmaf, sqrt
+from libc.math cimport NAN, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memset
 
 from keys cimport index_of, keep_largest, pack, score_of, sort_largest_first
 
 __all__ = ("neighbors", "sum_at", "sum_top", "unit_rows")
+
+cdef extern from "fused.h":
+    float fused(float a, float b, float c) noexcept nogil
 
 cdef extern from *:
     """
@@ -93,7 +96,7 @@ cdef void add(Rows entries, Py_ssize_t r, Rows matrix, float* sums) noexcept nog
         weight = entries.values[e]
         for t in range(matrix.indptr[entries.cols[e]], matrix.indptr[entries.cols[e] + 1]):
             col = matrix.cols[t]
-            sums[col] = fmaf(weight, matrix.values[t], sums[col])
+            sums[col] = fused(weight, matrix.values[t], sums[col])
 
 
 cdef inline void open_for(Best* best, int64_t* keys, Py_ssize_t room, Py_ssize_t k) noexcept nogil:

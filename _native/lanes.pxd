@@ -11,10 +11,11 @@ cdef extern from *:
     """
     #ifndef RECENGINE_LANES
     #define RECENGINE_LANES
-    #include <immintrin.h>
     #include <math.h>
+    #include "fused.h"
 
     #define LANES 16
+    #define PARTS (LANES / VL)  /* registers a value takes */
     typedef float v16 __attribute__((vector_size(64)));
     typedef float v16u __attribute__((vector_size(64), aligned(4)));
 
@@ -56,21 +57,23 @@ cdef extern from *:
 
     /* The dots of U queries (factor-major, [k, u]) with 16 P items. */
     static inline __attribute__((always_inline)) void tile(const int U, const int P, const float *panels, int64_t factors, const float *queries, v16 *out) {
-        v16 sum[TILE_MOST];
+        const int wide = P * PARTS;
+        vf sum[TILE_MOST * PARTS];
         _Pragma("GCC unroll 32")
-        for (int i = 0; i < U * P; i++) sum[i] = (v16){0};
+        for (int i = 0; i < U * wide; i++) sum[i] = (vf){0};
         for (int64_t k = 0; k < factors; k++) {
-            v16 item[4];
-            _Pragma("GCC unroll 4")
-            for (int p = 0; p < P; p++) item[p] = *(const v16u *)(panels + (p * factors + k) * LANES);
+            vf item[4 * PARTS];
+            _Pragma("GCC unroll 8")
+            for (int i = 0; i < wide; i++) item[i] = *cvec(panels + (i / PARTS * factors + k) * LANES + i % PARTS * VL);
             _Pragma("GCC unroll 16")
             for (int u = 0; u < U; u++) {
-                _Pragma("GCC unroll 4")
-                for (int p = 0; p < P; p++) sum[u * P + p] += queries[k * U + u] * item[p];
+                const vf query = all_lanes(queries[k * U + u]);
+                _Pragma("GCC unroll 8")
+                for (int i = 0; i < wide; i++) sum[u * wide + i] = fused_lanes(query, item[i], sum[u * wide + i]);
             }
         }
         _Pragma("GCC unroll 32")
-        for (int i = 0; i < U * P; i++) out[i] = sum[i] + 0.0f;  /* -0.0 becomes 0.0, as in the key */
+        for (int i = 0; i < U * wide; i++) *vec((float *)out + i * VL) = sum[i] + 0.0f;  /* -0.0 becomes 0.0, as in the key */
     }
 
     /* Sixteen rows of `factors` values (NULL = zeros) become one panel, four by four. */
@@ -93,20 +96,14 @@ cdef extern from *:
         }
     }
 
-    /* One step of a sum, rounded once where the tile's is: gcc contracts vector a * b + c, but splits a scalar loop when it vectorises it. */
-    #ifdef __FMA__
-    #define FMA(a, b, c) __builtin_fmaf(a, b, c)
-    #else
-    #define FMA(a, b, c) ((a) * (b) + (c))
-    #endif
     #define ROWS 8
 
-    /* The dots of one query with ROWS rows: as many independent sums, each over k in order, hide the latency of the multiply-add. */
+    /* The dots of one query with ROWS rows: as many independent sums, each over k in order as in a tile, hide the latency of the multiply-add. */
     static inline void dot_rows(const float *query, const float *const *rows, int64_t factors, float *out) {
         float sum[ROWS] = {0};
         for (int64_t k = 0; k < factors; k++) {
             _Pragma("GCC unroll 8")
-            for (int r = 0; r < ROWS; r++) sum[r] = FMA(query[k], rows[r][k], sum[r]);
+            for (int r = 0; r < ROWS; r++) sum[r] = fused(query[k], rows[r][k], sum[r]);
         }
         for (int r = 0; r < ROWS; r++) out[r] = sum[r] + 0.0f;
     }

@@ -14,36 +14,43 @@ from ragged cimport broken_row
 
 cdef extern from *:
     """
-    /* Cosines of 16 candidates with P picked vectors. Four sums a pair, over k modulo 4, hide the latency of the multiply-add; the
+    /* Cosines of VL candidates with P picked vectors. Four sums a pair, over k modulo 4, hide the latency of the multiply-add; the
        order of a pair's sum is the same for any P. A vector of NaN has no cosine: the comparison leaves `closest` as it was. */
-    static inline __attribute__((always_inline)) void absorb_some(const int P, const float *panel, int64_t d, const float *picked, float *closest) {
-        v16 sum[16];
+    ALWAYS void absorb_some(const int P, const float *panel, int64_t d, const float *picked, float *closest) {
+        vf sum[16];
         _Pragma("GCC unroll 16")
-        for (int i = 0; i < 4 * P; i++) sum[i] = (v16){0};
+        for (int i = 0; i < 4 * P; i++) sum[i] = (vf){0};
         int64_t k = 0;
         for (; k + 4 <= d; k += 4) {
             _Pragma("GCC unroll 4")
             for (int j = 0; j < 4; j++) {
-                v16 item = *(const v16u *)(panel + (k + j) * LANES);
+                const vf item = *cvec(panel + (k + j) * LANES);
                 _Pragma("GCC unroll 4")
-                for (int p = 0; p < P; p++) sum[4 * p + j] += picked[p * d + k + j] * item;
+                for (int p = 0; p < P; p++) sum[4 * p + j] = fused_lanes(item, all_lanes(picked[p * d + k + j]), sum[4 * p + j]);
             }
         }
         for (; k < d; k++) {
-            v16 item = *(const v16u *)(panel + k * LANES);
+            const vf item = *cvec(panel + k * LANES);
             _Pragma("GCC unroll 4")
-            for (int p = 0; p < P; p++) sum[4 * p] += picked[p * d + k] * item;
+            for (int p = 0; p < P; p++) sum[4 * p] = fused_lanes(item, all_lanes(picked[p * d + k]), sum[4 * p]);
         }
         _Pragma("GCC unroll 4")
         for (int p = 0; p < P; p++) {
-            v16 dots = (sum[4 * p] + sum[4 * p + 1]) + (sum[4 * p + 2] + sum[4 * p + 3]);
-            for (int i = 0; i < LANES; i++) closest[i] = dots[i] > closest[i] ? dots[i] : closest[i];
+            const vf dots = (sum[4 * p] + sum[4 * p + 1]) + (sum[4 * p + 2] + sum[4 * p + 3]);
+            *vec(closest) = larger_lanes(dots, *cvec(closest));
         }
     }
+
+    #define MOST_PICKS (VL / 4)  /* at once: 16 of 32 zmm hold their sums, or 8 of 16 ymm */
+
     static void absorb(const float *panel, int64_t d, const float *picked, int64_t count, float *closest) {
-        for (; count >= 4; count -= 4, picked += 4 * d) absorb_some(4, panel, d, picked, closest);
-        if (count >= 2) { absorb_some(2, panel, d, picked, closest); picked += 2 * d; count -= 2; }
-        if (count) absorb_some(1, panel, d, picked, closest);
+        for (int part = 0; part < LANES; part += VL, panel += VL, closest += VL) {
+            const float *p = picked;
+            int64_t left = count;
+            for (; left >= MOST_PICKS; left -= MOST_PICKS, p += MOST_PICKS * d) absorb_some(MOST_PICKS, panel, d, p, closest);
+            if (left >= 2) { absorb_some(2, panel, d, p, closest); p += 2 * d; left -= 2; }
+            if (left) absorb_some(1, panel, d, p, closest);
+        }
     }
     static inline float regain(const float *base, const float *closest, float away, float *gain) {
         float best = -INFINITY;

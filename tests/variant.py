@@ -1,7 +1,9 @@
-"""Build the kernels another way, aside in build/, and run the kernel tests on them: `python -m tests.variant checked|sanitized`.
+"""Build the kernels another way, aside in build/, and run the kernel tests on them: `python -m tests.variant NAME`.
 
 checked    RECENGINE_CHECKS=1: Cython checks every index; a wild read becomes an IndexError.
 sanitized  RECENGINE_SANITIZE=1: AddressSanitizer and UBSan watch the C code; the first report ends the run.
+portable   RECENGINE_MARCH=x86-64-v3: AVX2 and FMA, as in a wheel for others.
+plain      RECENGINE_MARCH=x86-64-v2: neither, so every multiply-add rounds twice.
 """
 
 import os
@@ -13,7 +15,12 @@ from pathlib import Path
 
 from tests.house.source import ROOT, kept
 
-SWITCH = {"checked": "RECENGINE_CHECKS", "sanitized": "RECENGINE_SANITIZE"}
+SWITCHES = {
+    "checked": {"RECENGINE_CHECKS": "1"},
+    "sanitized": {"RECENGINE_SANITIZE": "1"},
+    "portable": {"RECENGINE_MARCH": "x86-64-v3"},
+    "plain": {"RECENGINE_MARCH": "x86-64-v2"},
+}
 
 
 def copy(folder: Path) -> None:
@@ -51,7 +58,7 @@ def main(variant: str) -> int:
     folder = ROOT / "build" / f"tree-{variant}"
     copy(folder)
     python = environment(folder)
-    switch = os.environ | {SWITCH[variant]: "1"}
+    switch = os.environ | SWITCHES[variant]
     install = [str(python), "-m", "pip", "install", "-q", "-I", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
     subprocess.run([*install, "-e", "."], cwd=folder, env=switch, check=True)
     if variant == "sanitized":
