@@ -9,6 +9,8 @@ data, becomes visible whole: a request sees the state before or after, never bet
 import os
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -193,11 +195,14 @@ class Engine:
             requests = [msgspec.structs.replace(shared, user_id=_text(user)) for user in users]
         else:
             requests = [u if isinstance(u, Request) else _request({"user_id": u, "n": n, **wishes}) for u in users]
-        size = max(1, min(1024, BATCH_CELLS // max(self._state.items.n, 1)))
-        replies: list[Response] = []
-        for start in range(0, len(requests), size):
-            replies += self._answer(tuple(requests[start : start + size]), os.cpu_count() or 1)
-        return replies
+        cores = os.cpu_count() or 1
+        size = max(1, min(512, BATCH_CELLS // max(self._state.items.n, 1)))
+        chunks = [tuple(requests[start : start + size]) for start in range(0, len(requests), size)]
+        if len(chunks) < cores:
+            return [reply for chunk in chunks for reply in self._answer(chunk, cores)]
+        # One chunk a core: while one is in Python the others are in kernels, which let go of the interpreter.
+        with ThreadPoolExecutor(cores, thread_name_prefix="recengine-batch") as pool:
+            return [reply for found in pool.map(self._answer, chunks, repeat(1)) for reply in found]
 
     def explain(self, user: str | None, item: str, **wishes: Any) -> Explanation:
         """Say why `item` would, or would not, be shown to `user`.

@@ -52,8 +52,8 @@ class Space(NamedTuple):
 def latest(history: Interactions, limit: int) -> Csr:
     """Cut every row, oldest first, to its `limit` latest entries; shares memory where nothing is cut."""
     indptr = history.indptr
-    lengths = np.diff(indptr)
-    if len(lengths) == 0 or lengths.max() <= limit:
+    lengths = indptr[1:] - indptr[:-1]
+    if len(history.items) <= limit or len(lengths) == 0 or lengths.max() <= limit:
         return Csr(indptr, history.items, history.weights)
     position = np.arange(indptr[0], indptr[-1])
     keep = position[position >= np.repeat(indptr[1:] - limit, lengths)]
@@ -90,7 +90,7 @@ def strength(weights: F32, weighting: Weighting) -> F32:
     """
     if weighting == "plain":
         return weights
-    positive = np.where(weights > 0, weights, np.float32(0))
+    positive = np.fmax(weights, np.float32(0))  # fmax: NaN becomes 0
     strong = np.sqrt(positive) if weighting == "tfidf" else positive * np.float32(2.2) / (positive + np.float32(1.2))
     return np.asarray(strong, dtype=np.float32)
 
@@ -183,6 +183,8 @@ def check_shapes(folder: Path, **right: bool) -> None:
 def any_known(entries: Csr, known: Mask) -> Bools:
     """Say of each row whether an entry counts: weight > 0, on an item that training saw."""
     inside = (entries.cols < len(known)) & (entries.values > 0)
+    if entries.n == 1:
+        return np.array([known[entries.cols[inside]].any()])
     counts = np.zeros(len(entries.cols) + 1, np.int64)
     np.cumsum(inside & (known[np.where(inside, entries.cols, 0)] > 0), out=counts[1:])
     return np.asarray(counts[entries.indptr[1:]] > counts[entries.indptr[:-1]])

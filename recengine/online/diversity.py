@@ -24,7 +24,7 @@ class Diversity:
 
     def arrange(self, context: Context, ranked: Ranked, trace: Trace) -> Slate:
         """Pick the n of each request out of its shortlist."""
-        n = max(r.n for r in context.requests)
+        n = context.requests[0].n  # alike in a batch
         default = self._config.relevance if self._config.enabled else 1.0
         relevance = np.array(
             [default if r.diversity is None else 1.0 - r.diversity for r in context.requests], np.float32
@@ -38,20 +38,24 @@ class Diversity:
         picks = (
             self._mmr(ranked, n, relevance, context.threads) if (relevance < 1).any() else _leading(ranked.indptr, n)
         )
-        for b, request in enumerate(context.requests):
-            if request.n < n:
-                picks[b, request.n :] = -1
         trace.mark("diversity")
         return Slate(ranked, picks)
 
     def _mmr(self, ranked: Ranked, n: int, relevance: F32, threads: int) -> I64:
         window = max(self._config.window, n)
-        starts = ranked.indptr[:-1] + ranked.pinned
-        lengths = np.minimum(ranked.indptr[1:] - starts, window)
-        indptr = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-        flat = np.repeat(starts - indptr[:-1], lengths) + np.arange(indptr[-1])  # the rows' windows, side by side
-        chosen = mmr(ranked.items[flat], ranked.scores[flat], indptr, self._vectors, n, relevance, threads=threads)
-        picks = np.where(chosen >= 0, flat[np.maximum(chosen, 0)] if len(flat) else -1, -1).astype(np.int64)
+        if len(ranked.pinned) == 1:  # one request: its window is a slice
+            start = int(ranked.pinned[0])
+            part = slice(start, min(start + window, len(ranked.items)))
+            ends = np.array([0, max(part.stop - start, 0)], np.int64)
+            picks = mmr(ranked.items[part], ranked.scores[part], ends, self._vectors, n, relevance, threads=threads)
+            picks[picks >= 0] += start
+        else:
+            starts = ranked.indptr[:-1] + ranked.pinned
+            lengths = np.minimum(ranked.indptr[1:] - starts, window)
+            indptr = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+            flat = np.repeat(starts - indptr[:-1], lengths) + np.arange(indptr[-1])  # the rows' windows, side by side
+            chosen = mmr(ranked.items[flat], ranked.scores[flat], indptr, self._vectors, n, relevance, threads=threads)
+            picks = np.where(chosen >= 0, flat[np.maximum(chosen, 0)] if len(flat) else -1, -1).astype(np.int64)
         if ranked.pinned.any():
             for b, pins in enumerate(ranked.pinned.tolist()):
                 if pins:
