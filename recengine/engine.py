@@ -55,6 +55,7 @@ class Engine:
         self._database = database
         self._ids = load_vocabularies(database)
         self._writing = Lock()
+        self._training = Lock()
         self._state = restore(database, self._ids, config.event)
         self._live: Recommender | RecEngineError
         self._reload()
@@ -153,7 +154,7 @@ class Engine:
         EmptyData : there is too little to learn from.
         GateFailed : the candidate is worse than what is live; the live deployment stays.
         """
-        with self._writing:
+        with self._training:
             report = cycle.train(self._database, self.artifacts, self.config, **options)
             self._reload()
         return report

@@ -113,7 +113,7 @@ class CandidateStage:
             rows = []
             for b, request in enumerate(context.requests):
                 if name == "pinned":
-                    pins = self._rules.rows(request.pins, "pins", b, trace)
+                    pins = self._rules.rows(request.pins, "pins", context, b, trace)
                     rows.append(pins[mask[b, pins] == 1])
                 elif request.caps:
                     popular = orders.first(orders.POPULAR, mask[b : b + 1], int(mask[b].sum()))[0]

@@ -48,10 +48,10 @@ class Rules:
                 row &= self._filter(text, context)
             if request.allow is not None:
                 allowed = np.zeros(len(row), np.uint8)
-                allowed[self.rows(request.allow, "allow", b, trace)] = 1
+                allowed[self.rows(request.allow, "allow", context, b, trace)] = 1
                 row &= allowed
             if request.deny:
-                row[self.rows(request.deny, "deny", b, trace)] = 0
+                row[self.rows(request.deny, "deny", context, b, trace)] = 0
             user = int(context.users[b])
             if user >= 0:
                 seen, hidden = self._kinds(request.exclude_seen)
@@ -60,10 +60,10 @@ class Rules:
         trace.mark("eligibility")
         return mask
 
-    def rows(self, ids: tuple[str, ...], field: str, b: int, trace: Trace) -> I32:
+    def rows(self, ids: tuple[str, ...], field: str, context: Context, b: int, trace: Trace) -> I32:
         """Turn a request's item ids into rows; unknown ones are left out and noted."""
         rows = self._items.rows(ids)
-        known = rows[(rows >= 0) & (rows < self._state.items.n)]
+        known = rows[(rows >= 0) & (rows < context.items.n)]  # an item of the next snapshot is not known yet
         if len(known) < len(rows):
             trace.degrade(f"{field}:unknown_items:{len(rows) - len(known)}", b)
         return known

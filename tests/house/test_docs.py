@@ -140,3 +140,7 @@ def test_links_lead_somewhere(page):
 def test_a_word_that_is_left_out_is_seen():
     assert not said("recengine frobnicate")
     assert not said("--frobnicate")
+
+
+def test_the_reference_shows_the_configuration_as_the_command_prints_it():
+    assert config.commented() in PAGES["docs/reference.md"] + "\n"
