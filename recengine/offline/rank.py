@@ -16,6 +16,7 @@ from recengine.offline.build import Part, eligible, query
 from recengine.retrieval.deployment import Deployment
 from recengine.retrieval.matrix import blend, column, table
 from recengine.retrieval.sources import Orders, gather
+from recengine.retrieval.variety import arrange
 from recengine.types import I32, Mask, Query, Ranked, ScoreTable
 
 __all__ = ("BATCH", "batches", "blended", "cores", "of_model", "padded", "scored")
@@ -59,6 +60,7 @@ def scored(
         config.candidates,
         cold=cold,
         favourites=_favourites(orders, part, asked, config),
+        needed=config.training.at,
         threads=threads,
     )
     return table(deployment, pool, [column(m, asked, pool, threads=threads) for m in deployment.members])
@@ -74,14 +76,17 @@ def blended(
     changed: Mask | None = None,
     threads: int = 1,
 ) -> I32:
-    """Rank with the whole deployment: pool, scores, blend. Returns (len(users), n) int32."""
+    """Rank with the whole deployment: pool, scores, blend, variety. Returns (len(users), n) int32."""
     orders = Orders(deployment.popularity, deployment.n_items)
     out = np.full((len(users), n), -1, np.int32)
     for start in range(0, len(users), BATCH):
         rows = slice(start, start + BATCH)
         some = None if changed is None else changed[rows]
         tab = scored(deployment, orders, part, users[rows], config, changed=some, threads=threads)
-        out[rows] = padded(blend(deployment, tab, n, threads=threads), n)
+        ranked = blend(deployment, tab, max(config.serving.shortlist, n), threads=threads)
+        relevance = np.full(len(tab.pool.indptr) - 1, _relevance(deployment, config), np.float32)
+        picks = arrange(deployment, ranked, n, relevance, window=config.diversity.window, threads=threads)
+        out[rows] = np.where(picks >= 0, ranked.items[np.maximum(picks, 0)] if len(ranked.items) else -1, -1)
     return out
 
 
@@ -93,6 +98,11 @@ def of_model(model: Scorer, part: Part, users: I32, n: int, config: Config, *, t
         asked = query(part.data, some, limit=config.serving.history_limit)
         out[start : start + BATCH] = model.recommend(asked, n, eligible(part, some), threads=threads).items
     return out
+
+
+def _relevance(deployment: Deployment, config: Config) -> float:
+    """Return lambda of MMR as a request without wishes gets it."""
+    return config.diversity.relevance if config.diversity.enabled and np.any(deployment.vectors) else 1.0
 
 
 def _favourites(orders: Orders, part: Part, asked: Query, config: Config) -> I32:

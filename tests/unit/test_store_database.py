@@ -92,6 +92,15 @@ def test_a_write_inside_a_write_is_refused_and_does_not_hang(shop):
         database.write(lambda _: database.write(note("x")))
 
 
+@pytest.fixture
+def interruptible():
+    """Hear SIGINT even where the test run was started with it ignored, as in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_rolls_the_running_write_back_and_the_next_write_works(shop):
     def slow(cursor: Cursor) -> None:
         note("half")(cursor)
