@@ -245,8 +245,7 @@ def _factorise(
     by_user = _Side(config, unobserved, rows.indptr, rows.items, rows.weights)
     by_item = _Side.of(config, unobserved, matrix.tocsc())
     width = kernel.padded(config.factors)
-    users = np.zeros((rows.n_users, width), dtype=np.float32)
-    items = np.zeros((rows.n_items, width), dtype=np.float32)
+    users, items = kernel.blank(rows.n_users, width), kernel.blank(rows.n_items, width)
     start = np.random.default_rng(seed).standard_normal((rows.n_users, config.factors), dtype=np.float32)
     users[:, : config.factors] = start * np.float32(config.init_std / config.factors**0.5)
     users[by_user.empty] = 0.0
@@ -291,8 +290,7 @@ class _Side:
         gram = kernel.gram(fixed, threads=threads)
         if not np.isfinite(gram).all():
             raise _diverged()
-        values, basis = np.linalg.eigh(gram)
-        basis = basis.astype(np.float32)
+        values, basis = kernel.eigenbasis(gram)
         kernel.rotate(fixed, basis, threads=threads)
         kernel.rotate(out, basis, self.warm, threads=threads)
         spectrum: F32 = (self.unobserved * np.maximum(values, 0.0)).astype(np.float32)

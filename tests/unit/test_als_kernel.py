@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info
 
 from recengine.errors import ShapeError
 from recengine.kernels import als
@@ -189,3 +190,24 @@ def test_out_must_be_writable_and_fit():
             als.solve(fixed, *entries, diag, als.Objective(1.0, 0.1, 0.3, 1.0), out, exact=np.ones(1, np.uint8))
     with pytest.raises(ShapeError, match="rows"):
         als.rotate(fixed, np.eye(16, dtype=np.float32), np.array([3], np.int32))
+
+
+@pytest.mark.parametrize("rows", [0, 3, 40_000])
+def test_blank_factors_are_zeros_that_can_be_written(rows):
+    values = als.blank(rows, 64)
+    assert values.shape == (rows, 64)
+    assert values.dtype == np.float32
+    assert values.flags.c_contiguous
+    assert not values.any()
+    values += 1
+    assert values.sum() == rows * 64
+
+
+def test_the_eigenbasis_rebuilds_the_matrix_and_leaves_the_threads_of_blas_alone():
+    half = np.random.default_rng(0).normal(size=(40, 30))
+    symmetric = half.T @ half
+    before = [(pool["filepath"], pool["num_threads"]) for pool in threadpool_info()]
+    values, basis = als.eigenbasis(symmetric)
+    np.testing.assert_allclose((basis * values) @ basis.T, symmetric, atol=1e-4)
+    assert (np.diff(values) >= 0).all()
+    assert [(pool["filepath"], pool["num_threads"]) for pool in threadpool_info()] == before
