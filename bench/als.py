@@ -1,27 +1,38 @@
-"""Measure an ALS iteration over Gowalla beside implicit's, and the recall that both reach.
+"""Measure an ALS epoch over Gowalla beside implicit's: seconds, loss from the same start, recall, and time to a recall.
 
-Peer: implicit's AlternatingLeastSquares on the CPU (conjugate gradients, float32, its default steps), in turns with
-ours. An iteration of ours is (fit of 1 + k epochs - fit of 1 epoch) / k, so set-up and the longer last half-step do not
-count. `cpu_*` is processor time: on a shared machine it is the steadier figure. Limit: multiply-adds of the algorithm
-(Gram matrix, rotation, conjugate gradients) and the bytes of factors that one pass over the entries gathers.
+Peer: implicit's AlternatingLeastSquares on the CPU (conjugate gradients, float32, its default 3 steps), in turns with
+ours. `cpu_*` is processor time with one thread: on a shared machine it is the steadier figure, and threads that wait
+do not count. Limit: multiply-adds (Gram matrix, rotation, conjugate gradients) and the bytes of factors that one pass
+over the entries gathers.
+
+Loss: implicit's with alpha = c and regularization = r is ours with unobserved_weight = 1 / (c - 1), regularization =
+r / c, exponent 0 and vectors times sqrt((c - 1) / c), up to a constant factor; both are evaluated by one function.
+Recall: a tenth of every training user's items is held out, 6,000 users are asked; `--test 1` looks at the test part.
+Seconds to a recall: ours is a whole `fit`, preparation and the longer last half-step included.
 
     OPENBLAS_NUM_THREADS=1 python -m bench.als --json
-    OPENBLAS_NUM_THREADS=1 python -m bench.als --json --speed 0 --recall 1     recall@20 on the test part, by epoch
+    OPENBLAS_NUM_THREADS=1 python -m bench.als --json --speed 0 --loss 0      recall alone
 """
 
-import statistics
 import time
+from itertools import pairwise
 
 import numpy as np
 import pyarrow.parquet as pq
-from implicit.als import AlternatingLeastSquares
+from implicit.als import AlternatingLeastSquares as Peer
 from scipy import sparse
 
 from bench import data
 from bench.harness import arguments, report
-from recengine.algorithms.als import Als
+from recengine.algorithms import als
 from recengine.config import Als as Config
+from recengine.kernels.als import blank
 from recengine.types import NO_TIME, Catalogue, Interactions, Query, TrainingData
+
+SAME = {"regularization": 2.5, "regularization_exponent": 0.0, "unobserved_weight": 1 / 39}
+"""What implicit minimises with alpha 40 and regularization 100."""
+PEERS = ((60.0, 150.0), (40.0, 100.0))
+"""Settings (alpha, regularization) of implicit that rank best on the held-out part, of 4 tried."""
 
 
 def read(name: str, small: bool) -> sparse.csr_matrix:
@@ -48,39 +59,94 @@ def timed(run) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
+class Ours:
+    """Our epochs one at a time, as `fit` runs all but the last."""
+
+    def __init__(self, matrix: sparse.csr_matrix, config: Config, threads: int) -> None:
+        n_users, n_items = matrix.shape
+        weight = config.unobserved_weight or als.UNOBSERVED_PER_DENSITY * matrix.nnz / (n_users * n_items)
+        indptr, items = matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32)
+        self.by_user = als._Side(config, weight, indptr, items, matrix.data)  # noqa: SLF001 - fit hides its epochs
+        self.by_item = als._Side.of(config, weight, matrix.tocsc())  # noqa: SLF001
+        self.users, self.items = blank(n_users, config.factors), blank(n_items, config.factors)
+        start = np.random.default_rng(0).standard_normal((n_users, config.factors), dtype=np.float32)
+        self.users[:] = start * np.float32(config.init_std / config.factors**0.5)
+        self.threads = threads
+
+    def epoch(self) -> None:
+        """Solve the items, then the users."""
+        self.by_item.solve(self.users, self.by_user, self.items, self.threads)
+        self.by_user.solve(self.items, self.by_item, self.users, self.threads)
+
+
 def speed(matrix: sparse.csr_matrix, factors: int, args) -> dict[str, object]:
-    rows, epochs = training(matrix), 4
-    one, many = (Als(Config(factors=factors, epochs=n)) for n in (1, 1 + epochs))
-    peer = AlternatingLeastSquares(
-        factors=factors, alpha=10.0, regularization=100.0, iterations=1 + epochs, num_threads=args.threads
-    )
-    marks: list[tuple[float, float]] = []
+    """Time epochs in turns; the peer keeps its vectors between calls of `fit` with one iteration."""
+    found: dict[str, object] = {}
+    for threads, kind in ((args.threads, 0), (1, 1)):  # the clock with all threads, the processor's time with one
+        ours = Ours(matrix, Config(factors=factors), threads)
+        options = {"factors": factors, "alpha": 40.0, "regularization": 100.0, "num_threads": threads}
+        marks: list[tuple[float, float]] = []
 
-    def callback(*_) -> None:
-        marks.append((time.perf_counter(), time.process_time()))
+        def mark(*_, marks=marks) -> None:
+            marks.append((time.perf_counter(), time.process_time()))
 
-    ours, theirs = [], []
-    for _ in range(args.repeats):
-        short = timed(lambda: one.fit(rows, threads=args.threads))
-        long = timed(lambda: many.fit(rows, threads=args.threads))
-        ours.append([(b - a) / epochs for a, b in zip(short, long, strict=True)])
-        marks.clear()
-        peer.fit(matrix, show_progress=False, callback=callback)
-        theirs.append([(b - a) / epochs for a, b in zip(marks[0], marks[-1], strict=True)])
-    wall, cpu = (statistics.median(t[k] for t in ours) for k in (0, 1))
-    peer_wall, peer_cpu = (statistics.median(t[k] for t in theirs) for k in (0, 1))
-    n, steps = sum(matrix.shape), many.config.cg_steps
-    return {
-        "seconds": round(wall, 4),
-        "implicit_seconds": round(peer_wall, 4),
-        "ratio": round(peer_wall / wall, 2),
-        "best_ratio": round(min(t[0] for t in theirs) / min(t[0] for t in ours), 2),
-        "cpu_seconds": round(cpu, 4),
-        "implicit_cpu_seconds": round(peer_cpu, 4),
-        "cpu_ratio": round(peer_cpu / cpu, 2),
-        "limit_multiply_adds": int(n * factors**2 * 2.5 + (4 * steps + 6) * matrix.nnz * factors),
-        "limit_gathered_bytes": 2 * matrix.nnz * factors * 4,
-    }
+        mine, theirs = [], []
+        for _ in range(args.repeats):
+            mine += [timed(ours.epoch)[kind] for _ in range(3)]
+            marks.clear()
+            Peer(**options, iterations=3).fit(matrix, show_progress=False, callback=mark)
+            theirs += [b[kind] - a[kind] for a, b in pairwise(marks)]
+        mine = mine[1:]  # the first epoch solves from zero
+        prefix = ("", "cpu_")[kind]
+        found[f"{prefix}seconds"], found[f"implicit_{prefix}seconds"] = round(min(mine), 4), round(min(theirs), 4)
+        found[f"{prefix}ratio"] = round(min(theirs) / min(mine), 2)
+        found[f"median_{prefix}ratio"] = round(float(np.median(theirs) / np.median(mine)), 2)
+    n, steps = sum(matrix.shape), Config().cg_steps
+    found["limit_multiply_adds"] = int(n * factors**2 * 2.5 + (4 * steps + 6) * matrix.nnz * factors)
+    found["limit_gathered_bytes"] = 2 * matrix.nnz * factors * 4
+    return found
+
+
+def objective(users, items, matrix: sparse.csr_matrix) -> float:
+    """Our loss with `SAME`: sum over entries (s - 1)^2 + alpha_0 * sum over all s^2 + lambda (|X|^2 + |Y|^2)."""
+    users, items = users.astype(np.float64), items.astype(np.float64)
+    coo = matrix.tocoo()
+    blocks = (slice(k, k + 65_536) for k in range(0, matrix.nnz, 65_536))
+    seen = sum(((np.einsum("ij,ij->i", users[coo.row[b]], items[coo.col[b]]) - 1) ** 2).sum() for b in blocks)
+    everywhere = ((users.T @ users) * (items.T @ items)).sum()
+    ridge = (users**2).sum() + (items**2).sum()
+    return float(seen + SAME["unobserved_weight"] * everywhere + SAME["regularization"] * ridge)
+
+
+def losses(matrix: sparse.csr_matrix, factors: int, args) -> dict[str, object]:
+    """Run both from the same users, items first: implicit gets the transpose, so that its order is ours."""
+    ours = Ours(matrix, Config(factors=factors, **SAME), args.threads)
+    peer = Peer(factors=factors, alpha=40.0, regularization=100.0, iterations=1, num_threads=args.threads)
+    scale = np.float32((40 / 39) ** 0.5)
+    peer.user_factors, peer.item_factors = np.zeros_like(ours.items), ours.users * scale
+    turned = matrix.T.tocsr()
+    found: dict[str, list[float]] = {"loss": [], "implicit_loss": []}
+    for _ in range(args.loss):
+        ours.epoch()
+        peer.fit(turned, show_progress=False)
+        found["loss"].append(round(objective(ours.users, ours.items, matrix), 1))
+        theirs = objective(peer.item_factors / scale, peer.user_factors / scale, matrix)
+        found["implicit_loss"].append(round(theirs, 1))
+    return found
+
+
+def held_out(matrix: sparse.csr_matrix, asked: int) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+    """Split off a tenth of every user's items (one at least); the second part keeps `asked` users."""
+    rng = np.random.default_rng(1)
+    rows, counts = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), np.diff(matrix.indptr)
+    order = np.lexsort((rng.random(matrix.nnz), rows))
+    rank = np.empty(matrix.nnz, np.int64)
+    rank[order] = np.arange(matrix.nnz) - matrix.indptr[rows[order]]
+    out = rank < np.maximum(1, np.round(counts[rows] * 0.1))
+    some = np.zeros(matrix.shape[0], bool)
+    some[rng.choice(matrix.shape[0], min(asked, matrix.shape[0]), replace=False)] = True
+    parts = (~out, out & some[rows])
+    return tuple(sparse.csr_matrix((matrix.data[k], (rows[k], matrix.indices[k])), shape=matrix.shape) for k in parts)
 
 
 def recall(train: sparse.csr_matrix, test: sparse.csr_matrix, top) -> float:
@@ -98,7 +164,7 @@ def recall(train: sparse.csr_matrix, test: sparse.csr_matrix, top) -> float:
     return total / len(users)
 
 
-def ours_top(model: Als, threads: int):
+def ours_top(model: als.Als, threads: int):
     def top(users, mask):
         indptr, items = np.zeros(len(users) + 1, np.int64), np.empty(0, np.int32)
         nothing = (indptr, items, np.empty(0, np.float32), np.empty(0, np.int64))
@@ -108,59 +174,57 @@ def ours_top(model: Als, threads: int):
     return top
 
 
-def peer_top(model: AlternatingLeastSquares, train: sparse.csr_matrix):
+def peer_top(model: Peer, train: sparse.csr_matrix):
     return lambda users, _: model.recommend(users, train[users], N=20, filter_already_liked_items=True)[0]
 
 
 def accuracy(args) -> dict[str, object]:
-    train, test = read("train", args.small), read("test", args.small)
-    peer = AlternatingLeastSquares(
-        factors=args.factors,
-        alpha=args.peer_alpha,
-        regularization=args.peer_regularization,
-        iterations=1,
-        num_threads=args.threads,
-        random_state=0,
-    )
-    found: dict[str, object] = {}
-    ours, theirs, seconds, passed = {}, {}, {}, 0.0
+    """Follow recall by epoch for both, and compare the seconds to implicit's best."""
+    train = read("train", args.small)
+    train, test = (train, read("test", args.small)) if args.test else held_out(train, 6000)
     checks = [int(e) for e in args.epochs.split(",")]
+    options = {"factors": args.factors, "iterations": 1, "num_threads": args.threads, "random_state": 0}
+    theirs: list[tuple[float, float, str]] = []  # recall, minus seconds, what
+    for alpha, regularization in PEERS:
+        peer, passed = Peer(**options, alpha=alpha, regularization=regularization), 0.0
+        for epoch in range(1, max(checks) + 1):
+            passed += timed(lambda p=peer: p.fit(train, show_progress=False))[0]
+            if epoch in checks:
+                found = round(recall(train, test, peer_top(peer, train)), 4)
+                theirs.append(
+                    (found, -round(passed, 2), f"alpha {alpha} regularization {regularization} epoch {epoch}")
+                )
+    ours: list[tuple[float, float, str]] = []
+    rows = training(train)
     for epochs in checks:
-        config = Config(factors=args.factors, epochs=epochs)
-        model = Als(config)
-        seconds[epochs] = round(timed(lambda m=model: m.fit(training(train), threads=args.threads))[0], 2)
-        ours[epochs] = round(recall(train, test, ours_top(model, args.threads)), 4)
-    peer_seconds = {}
-    for epoch in range(1, max(checks) + 1):
-        passed += timed(lambda: peer.fit(train, show_progress=False))[0]
-        if epoch in checks:
-            theirs[epoch] = round(recall(train, test, peer_top(peer, train)), 4)
-            peer_seconds[epoch] = round(passed, 2)
-    best = max(theirs.values())
-    mine = next((seconds[e] for e in checks if ours[e] >= best), None)
-    peer_time = next(peer_seconds[e] for e in checks if theirs[e] == best)
-    found.update(recall=ours, seconds=seconds, implicit_recall=theirs, implicit_seconds=peer_seconds)
-    found.update(seconds_to_implicits_best=mine, implicit_seconds_to_its_best=peer_time)
-    found["ratio"] = round(peer_time / mine, 2) if mine else None
-    return found
+        model = als.Als(Config(factors=args.factors, epochs=epochs))
+        passed = timed(lambda m=model: m.fit(rows, threads=args.threads))[0]
+        ours.append(
+            (round(recall(train, test, ours_top(model, args.threads)), 4), -round(passed, 2), f"epoch {epochs}")
+        )
+    best = max(theirs)
+    reached = next((o for o in ours if o[0] >= best[0]), None)
+    return {
+        "factors": args.factors,
+        "part": "test" if args.test else "held out of train",
+        "recall_seconds": {what: (found, -seconds) for found, seconds, what in ours},
+        "implicit_recall_seconds": {what: (found, -seconds) for found, seconds, what in theirs},
+        "seconds_to_implicits_best": -reached[1] if reached else None,
+        "implicit_seconds_to_its_best": -best[1],
+        "ratio": round(best[1] / reached[1], 2) if reached else None,
+    }
 
 
 def main() -> None:
-    args = arguments(
-        __doc__,
-        speed="64,128,256",
-        repeats=5,
-        recall=0,
-        factors=256,
-        epochs="2,4,6,8,12,16",
-        peer_alpha=10.0,
-        peer_regularization=100.0,
-    )
-    answer: dict[str, object] = {"threads": args.threads}
+    args = arguments(__doc__, speed="64,128,256", repeats=4, loss=6, recall=1, test=0, factors=256, epochs="2,3,4,6,8")
     if args.small:
-        args.speed, args.repeats, args.factors, args.epochs = "16", 1, 16, "1,2"
+        args.speed, args.repeats, args.loss, args.factors, args.epochs = "16", 1, 2, 16, "1,2"
+    answer: dict[str, object] = {"threads": args.threads}
+    matrix = read("train", args.small)
     for factors in [int(f) for f in args.speed.split(",") if int(f)]:
-        answer[f"factors_{factors}"] = speed(read("train", args.small), factors, args)
+        answer[f"factors_{factors}"] = speed(matrix, factors, args)
+        if args.loss:
+            answer[f"factors_{factors}"].update(losses(matrix, factors, args))
     if args.recall:
         answer["recall_at_20"] = accuracy(args)
     report("ALS on Gowalla", args, **answer)

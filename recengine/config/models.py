@@ -22,11 +22,11 @@ class Als(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     time_budget_ms: Annotated[float, Meta(gt=0, description="a request drops the model when it takes longer")] = 50.0
     factors: Annotated[int, Meta(ge=1, le=2048, description="length of the vectors")] = 64
     epochs: Annotated[int, Meta(ge=1, le=1000, description="sweeps over users and items")] = 16
-    regularization: Annotated[float, Meta(gt=0, description="lambda, scaled by frequency ** regularization_exponent")] = 0.003
+    regularization: Annotated[float, Meta(gt=0, description="lambda, scaled by frequency ** regularization_exponent")] = 0.004
     regularization_exponent: Annotated[float, Meta(ge=0, le=2, description="nu of Rendle et al. 2021; 0 = constant, 1 = ALS-WR")] = 1.0
     unobserved_weight: Annotated[
         Annotated[float, Meta(ge=0)] | None,
-        Meta(description="alpha_0, the weight of what was not seen; none = 10 x density of the data, at most 0.3"),
+        Meta(description="alpha_0, the weight of what was not seen; none = 20 x density of the data, at most 0.3"),
     ] = None
     confidence: Annotated[float, Meta(gt=0, description="an entry of weight w has confidence 1 + confidence * (w - 1) for w > 0")] = 1.0
     solver: Annotated[Literal["auto", "cg", "exact"], Meta(description="auto = exact dual for short rows, CG else")] = "auto"

@@ -36,6 +36,9 @@ __all__ = (
 SMALLEST_CONFIDENCE = 0.001
 LANE = 16
 HUGE_PAGE = 2 << 20
+WORK_OF_A_THREAD = 100_000_000
+"""Multiply-adds, about 2 ms. A further thread for less wins little, and loses a time slice wherever the cores are busy:
+on a small data set two threads took twice as long as one."""
 _BLAS = ThreadpoolController()
 _BLAS_LIMITED = threading.Lock()
 
@@ -109,7 +112,7 @@ def gram(factors: F32, *, threads: int = 1) -> F64:
     factors = _factors("factors", factors)
     width = factors.shape[1]
     sums = np.zeros((16 if width <= 512 else 4, width, width))
-    native.gram(factors, sums, max(threads, 1))
+    native.gram(factors, sums, _team(threads, len(factors) * width * width))
     upper = np.triu(sums.sum(axis=0))
     return np.asarray(upper + np.triu(upper, 1).T, dtype=np.float64)
 
@@ -130,7 +133,7 @@ def rotate(factors: F32, basis: F32, rows: I32 | None = None, *, threads: int = 
     listed = np.arange(len(factors), dtype=np.int32) if rows is None else np.ascontiguousarray(rows, dtype=np.int32)
     if len(listed) and not 0 <= listed.min() <= listed.max() < len(factors):
         raise ShapeError(f"rows: expected 0..{len(factors) - 1}, got {listed.min()}..{listed.max()}")
-    native.rotate(factors, listed, np.ascontiguousarray(basis), max(threads, 1))
+    native.rotate(factors, listed, np.ascontiguousarray(basis), _team(threads, len(listed) * width * width))
 
 
 def exact_rows(lengths: I64, width: int, steps: int, solver: Literal["auto", "cg", "exact"]) -> Mask:
@@ -188,7 +191,7 @@ def solve(
     o = objective
     sound = native.solve(
         fixed, indptr, items, weights, order, exact, diag, o.confidence, o.regularization, o.unseen, o.exponent,
-        out, steps, 0, False, max(threads, 1),
+        out, steps, 0, False, _team(threads, 4 * (steps + 2) * fixed.shape[1] * len(items)),
     )  # fmt: skip
     if not sound:
         raise ShapeError(f"indptr: expected a rising row of 0 .. {len(items)}, and order in 0 .. {n - 1}")
@@ -210,6 +213,9 @@ def fold_in(
     fixed, indptr, items, weights, diag = _entries(fixed, indptr, items, weights, diag)
     n = len(indptr) - 1
     out = np.empty((n, fixed.shape[1]), dtype=np.float32)
+    if threads > 1:
+        lengths = np.diff(indptr)
+        threads = _team(threads, int(lengths @ np.minimum(lengths, fixed.shape[1])) * fixed.shape[1])
     o = objective
     sound = native.solve(
         fixed, indptr, items, weights, np.arange(n, dtype=np.int32), np.ones(n, dtype=np.uint8), diag,
@@ -218,6 +224,11 @@ def fold_in(
     if not sound:
         raise ShapeError(f"indptr: expected a rising row of 0 .. {len(items)}")
     return out
+
+
+def _team(threads: int, work: int) -> int:
+    """Say how many threads `work` multiply-adds are worth, at most `threads`; no answer depends on it."""
+    return max(1, min(threads, 1 + work // WORK_OF_A_THREAD))
 
 
 def _factors(name: str, array: F32, *, out: bool = False) -> F32:

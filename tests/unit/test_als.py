@@ -6,8 +6,16 @@ import pytest
 from recengine.algorithms.als import Als
 from recengine.config import Als as Config
 from recengine.errors import BadArtifact, EmptyData, TrainingFailed
+from recengine.kernels import als as kernel
 from recengine.types import NO_TIME, Catalogue, Interactions, Query, TrainingData
 from tests.oracles import als as oracle
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_problems_get_their_threads():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernel, "WORK_OF_A_THREAD", 1)
+        yield
 
 
 def interactions(matrix):

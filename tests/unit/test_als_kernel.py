@@ -13,6 +13,13 @@ from tests.oracles import als as oracle
 SIZES = st.sampled_from([0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 40, 70])
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _small_problems_get_their_threads():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(als, "WORK_OF_A_THREAD", 1)
+        yield
+
+
 def rotated(fixed, unobserved):
     """The fixed side padded and turned into the eigenbasis of its Gram matrix, with the spectrum and the basis."""
     width = als.padded(fixed.shape[1])
@@ -211,3 +218,10 @@ def test_the_eigenbasis_rebuilds_the_matrix_and_leaves_the_threads_of_blas_alone
     np.testing.assert_allclose((basis * values) @ basis.T, symmetric, atol=1e-4)
     assert (np.diff(values) >= 0).all()
     assert [(pool["filepath"], pool["num_threads"]) for pool in threadpool_info()] == before
+
+
+def test_little_work_gets_one_thread_and_much_gets_what_was_asked():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(als, "WORK_OF_A_THREAD", 100)
+        assert [als._team(4, work) for work in (0, 99, 100, 250, 10_000)] == [1, 1, 2, 3, 4]
+        assert als._team(0, 10_000) == 1
