@@ -8,36 +8,13 @@ cdef extern from *:
     """
     typedef int32_t vi __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 
-    ALWAYS vf choose(vi mask, vf yes, vf no) { return (vf)(((vi)yes & mask) | ((vi)no & ~mask)); }
-
-    /* 1 / (1 + exp(-x)), NaN stays NaN. exp: Cephes expf (Moshier 1989), 2 ulp; its argument is held where 2^n is a normal float, so
-       probabilities below 4e-39 are reported as that. */
-    ALWAYS vf sigmoid(vf x) {
-        const vf low = all_lanes(-87.3f), high = all_lanes(88.37f);
-        vf t = -x, z, n, r, p;
-        t = choose(t > high, high, t);
-        t = choose(t < low, low, t);
-        z = fused_lanes(t, all_lanes(1.44269504088896341f), all_lanes(12582912.0f));  /* 1.5 2^23: the low bits of z are the nearest integer */
-        n = z - 12582912.0f;
-        r = fused_lanes(n, all_lanes(-0.693359375f), t);
-        r = fused_lanes(n, all_lanes(2.12194440e-4f), r);
-        p = fused_lanes(r, all_lanes(1.9875691500e-4f), all_lanes(1.3981999507e-3f));
-        p = fused_lanes(p, r, all_lanes(8.3334519073e-3f));
-        p = fused_lanes(p, r, all_lanes(4.1665795894e-2f));
-        p = fused_lanes(p, r, all_lanes(1.6666665459e-1f));
-        p = fused_lanes(p, r, all_lanes(5.0000001201e-1f));
-        p = fused_lanes(p * r, r, r) + 1.0f;
-        return 1.0f / fused_lanes(p, (vf)(((vi)z << 23) + 0x3f800000), all_lanes(1.0f));
-    }
-
     /* Sixteen rows of `models` scores; the parameters are repeated for each row, `term` and `share` are scratch of that length. */
     static void blend_rows(const float *scores, int64_t models, const float *slope, const float *intercept, const float *weight,
-                           float *term, float *share, float *logit, float *probabilities, float *contributions) {
+                           float *term, float *share, float *logit, float *contributions) {
         for (int64_t j = 0; j < LANES * models; j += VL) {
             vf w = *cvec(weight + j);
             vf l = fused_lanes(*cvec(slope + j), *cvec(scores + j), *cvec(intercept + j));
             vi scored = (l == l) & (w > 0.0f);
-            *vec(probabilities + j) = sigmoid(l);
             *vec(term + j) = (vf)((vi)(w * l) & scored);
             *vec(share + j) = (vf)((vi)w & scored);
         }
@@ -52,12 +29,12 @@ cdef extern from *:
     }
     """
     void blend_rows(const float *scores, int64_t models, const float *slope, const float *intercept, const float *weight,
-                    float *term, float *share, float *logit, float *probabilities, float *contributions) noexcept nogil
+                    float *term, float *share, float *logit, float *contributions) noexcept nogil
 
 
 def blend(const float[:, ::1] scores, const float[::1] slope, const float[::1] intercept, const float[::1] weight,
-          float[::1] logit, float[:, ::1] probabilities, float[:, ::1] contributions, float[:, ::1] scratch):
-    """Fill the three outputs for `scores` (N, M); `scratch` (9, 16 M). Returns the first weight that is not >= 0, or -1."""
+          float[::1] logit, float[:, ::1] contributions, float[:, ::1] scratch):
+    """Fill the two outputs for `scores` (N, M); `scratch` (8, 16 M). Returns the first weight that is not >= 0, or -1."""
     cdef int64_t i, m, block, left, n = scores.shape[0], models = scores.shape[1], width = LANES * models
     cdef float *slopes
     cdef float *at
@@ -78,7 +55,7 @@ def blend(const float[:, ::1] scores, const float[::1] slope, const float[::1] i
         for block in range(n // LANES):
             i = block * LANES
             blend_rows(&scores[i, 0], models, slopes, slopes + width, slopes + 2 * width, at, at + width,
-                       &logit[i], &probabilities[i, 0], &contributions[i, 0])
+                       &logit[i], &contributions[i, 0])
         i = n // LANES * LANES
         left = n - i
         if left:  # the last rows go through the same code, so that a row has the same bits wherever it stands
@@ -86,8 +63,7 @@ def blend(const float[:, ::1] scores, const float[::1] slope, const float[::1] i
             for m in range(left * models, width):
                 at[2 * width + m] = 0
             blend_rows(at + 2 * width, models, slopes, slopes + width, slopes + 2 * width, at, at + width,
-                       at + 3 * width, at + 4 * width, at + 5 * width)
+                       at + 3 * width, at + 4 * width)
             memcpy(&logit[i], at + 3 * width, left * 4)
-            memcpy(&probabilities[i, 0], at + 4 * width, left * models * 4)
-            memcpy(&contributions[i, 0], at + 5 * width, left * models * 4)
+            memcpy(&contributions[i, 0], at + 4 * width, left * models * 4)
     return -1

@@ -345,11 +345,15 @@ class Pool(msgspec.Struct, frozen=True):
 
 
 class ScoreTable(msgspec.Struct, frozen=True):
-    """The pool x models: `scores` float32 (N, M) raw, NaN = not scored."""
+    """The pool x models: `scores` float32 (N, M) raw, NaN = not scored.
+
+    `lifts` float32 (N,): log-odds that the attributes of a cold row's user add to an item; None = no row is cold.
+    """
 
     pool: Pool
     models: tuple[str, ...]
     scores: F32
+    lifts: F32 | None
 
 
 class Ranked(msgspec.Struct, frozen=True):

@@ -115,6 +115,14 @@ class Demographic:
         """
         return self._pick([self._groups_of_user(int(user)) for user in users], n, mask)
 
+    def lift_for(self, attributes: Mapping[str, Any], items: I32) -> F32:
+        """Return the summed log lift of `items` for somebody with these attribute values; 0 where nothing is known."""
+        return self._lift(self._groups_of(attributes), items)
+
+    def lift_row(self, user: int, items: I32) -> F32:
+        """As `lift_for`, for a user known at training."""
+        return self._lift(self._groups_of_user(user), items)
+
     def explain(self, attributes: Mapping[str, Any], item: int) -> tuple[Evidence, ...]:
         """Say how much the groups speak for `item`: their summed log lift; empty where they do not."""
         return self._evidence(self._groups_of(attributes), item)
@@ -176,6 +184,16 @@ class Demographic:
             items[row, : len(best)] = candidates[best]
             scores[row, : len(best)] = sums[key][best]
         return TopN(items, scores)
+
+    def _lift(self, groups: I32, items: I32) -> F32:
+        learned = self._fitted()
+        out = np.zeros(len(items), np.float32)
+        if len(groups) == 0 or len(learned.candidates) == 0:
+            return out
+        place = np.minimum(np.searchsorted(learned.candidates, items), len(learned.candidates) - 1)
+        known = np.flatnonzero(learned.candidates[place] == items)
+        out[known] = learned.lifts[groups[:, None], place[known]].sum(axis=0)
+        return out
 
     def _groups_of(self, attributes: Mapping[str, Any]) -> I32:
         found: list[int] = []

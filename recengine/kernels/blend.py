@@ -1,7 +1,7 @@
-"""Turn raw scores into probabilities, and the opinions of several models into one.
+"""Turn the opinions of several models into one.
 
-Stands in the online stages `scoring` and `ensemble`, and offline where weights are learnt. In: raw scores and Platt
-parameters; out: pooled log-odds, probabilities, and what every model contributed.
+Stands in the online stage `ensemble`, and offline where weights are learnt. In: raw scores and Platt parameters; out:
+pooled log-odds, and what every model contributed.
 """
 
 import numpy as np
@@ -16,11 +16,10 @@ __all__ = ("blend",)
 _F32 = np.dtype(np.float32)
 
 
-def blend(scores: F32, slope: F32, intercept: F32, weight: F32) -> tuple[F32, F32, F32]:
+def blend(scores: F32, slope: F32, intercept: F32, weight: F32) -> tuple[F32, F32]:
     """Pool the log-odds of M models for N items: the logarithmic opinion pool.
 
-    Per model l = slope s + intercept and probability = 1 / (1 + exp(-l)).
-    logit = sum w l / sum w over the models that scored.
+    Per model l = slope s + intercept; logit = sum w l / sum w over the models that scored.
 
     Parameters
     ----------
@@ -30,8 +29,8 @@ def blend(scores: F32, slope: F32, intercept: F32, weight: F32) -> tuple[F32, F3
 
     Returns
     -------
-    logit (N,) float32, NaN where no model with weight scored; probabilities (N, M) float32, NaN where not scored;
-    contributions (N, M) float32, w l / sum w, 0 where not scored: they sum to `logit`.
+    logit (N,) float32, NaN where no model with weight scored; contributions (N, M) float32, w l / sum w, 0 where not
+    scored: they sum to `logit`.
 
     Raises
     ------
@@ -45,10 +44,9 @@ def blend(scores: F32, slope: F32, intercept: F32, weight: F32) -> tuple[F32, F3
     intercept = array("intercept", intercept, _F32, models)
     weight = array("weight", weight, _F32, models)
     logit = np.empty(len(scores), np.float32)
-    probabilities = np.empty(scores.shape, np.float32)
     contributions = np.empty(scores.shape, np.float32)
-    scratch = np.empty((9, 16 * models), np.float32)
-    bad = _native.blend(scores, slope, intercept, weight, logit, probabilities, contributions, scratch)
+    scratch = np.empty((8, 16 * models), np.float32)
+    bad = _native.blend(scores, slope, intercept, weight, logit, contributions, scratch)
     if bad >= 0:
         raise ShapeError(f"weight: expected values >= 0, got {weight[bad]} for model {bad}")
-    return logit, probabilities, contributions
+    return logit, contributions

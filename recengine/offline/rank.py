@@ -13,6 +13,7 @@ from recengine.algorithms.base import Scorer
 from recengine.config import Config
 from recengine.features.user import favourite_categories
 from recengine.offline.build import Part, eligible, query
+from recengine.retrieval.cold import lifts
 from recengine.retrieval.deployment import Deployment
 from recengine.retrieval.matrix import blend, column, table
 from recengine.retrieval.sources import Orders, gather
@@ -63,7 +64,8 @@ def scored(
         needed=config.training.at,
         threads=threads,
     )
-    return table(deployment, pool, [column(m, asked, pool, threads=threads) for m in deployment.members])
+    added = lifts(deployment, pool, users, cold, None)
+    return table(deployment, pool, [column(m, asked, pool, threads=threads) for m in deployment.members], added)
 
 
 def blended(

@@ -57,7 +57,8 @@ class Reasons:
         """Name the kind of reason of the model that contributed most to each of the positions `at`."""
         if len(at) == 0:
             return []
-        return [self._kinds[m] for m in np.argmax(ranked.contributions[at], axis=1).tolist()]
+        models = ranked.contributions[at][:, : len(self._kinds)]  # what demographics add to a cold row is no model's
+        return [self._kinds[m] for m in np.argmax(models, axis=1).tolist()]
 
     def of(
         self, context: Context, features: Features, b: int, item: int, kind: str, trace: Trace

@@ -23,6 +23,7 @@ class Renderer:
     def __init__(self, deployment: Deployment, items: Vocabulary) -> None:
         self._deployment = deployment
         self._items = items
+        self._models = tuple(member.name for member in deployment.members)
         self._reasons = Reasons(deployment, items)
 
     def render(self, context: Context, features: Features, slate: Slate, trace: Trace) -> list[Response]:
@@ -39,6 +40,7 @@ class Renderer:
         start = 0
         for b, (request, end) in enumerate(zip(context.requests, ends, strict=True)):
             cold = bool(context.cold[b])
+            models = ranked.models if cold else self._models  # only a cold row has the demographic part
             lines = []
             for j in range(start, end):
                 kind = "pinned" if j - start < ranked.pinned[b] else "cold_start" if cold else leading[j]
@@ -47,9 +49,7 @@ class Renderer:
                     if request.explain
                     else ()
                 )
-                lines.append(
-                    Recommendation(ids[j], scores[j], kind, why, dict(zip(ranked.models, parts[j], strict=True)))
-                )
+                lines.append(Recommendation(ids[j], scores[j], kind, why, dict(zip(models, parts[j], strict=False))))
             replies.append(
                 Response(
                     request_id=request_id(),

@@ -12,6 +12,7 @@ from time import perf_counter_ns
 
 from recengine.algorithms.popularity import Popularity
 from recengine.online.trace import Trace
+from recengine.retrieval.cold import lifts
 from recengine.retrieval.deployment import Deployment, Member
 from recengine.retrieval.matrix import column, table
 from recengine.types import F32, Context, Features, Pool, ScoreTable
@@ -32,7 +33,8 @@ class Scoring:
     def score(self, context: Context, features: Features, pool: Pool, trace: Trace) -> ScoreTable:
         """Score the pool with every model that can."""
         columns = [self._column(member, features, pool, trace, context.threads) for member in self._deployment.members]
-        scored = table(self._deployment, pool, columns)
+        added = lifts(self._deployment, pool, context.users, context.cold, features.attributes)
+        scored = table(self._deployment, pool, columns, added)
         trace.mark("scoring")
         return scored
 

@@ -55,6 +55,8 @@ class Deployment(msgspec.Struct, frozen=True):
     weights: F32
     vectors: F32
     """(n_items, d) unit length, for measuring variety; d = 1 and all zero where no member has vectors."""
+    popular: int
+    """The member that is popularity; -1 = none is."""
 
 
 class _Entry(msgspec.Struct, frozen=True):
@@ -98,6 +100,7 @@ def assemble(
         np.array([m.intercept for m in members], np.float32),
         np.array([m.weight for m in members], np.float32),
         np.ascontiguousarray(vectors, dtype=np.float32),
+        next((m for m, member in enumerate(members) if isinstance(member.scorer, Popularity)), -1),
     )
 
 

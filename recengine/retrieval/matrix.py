@@ -20,13 +20,13 @@ def column(member: Member, query: Query, pool: Pool, *, threads: int = 1) -> F32
     return member.scorer.score(query, pool.indptr, pool.items, threads=threads)
 
 
-def table(deployment: Deployment, pool: Pool, columns: Sequence[F32 | None]) -> ScoreTable:
+def table(deployment: Deployment, pool: Pool, columns: Sequence[F32 | None], lifts: F32 | None) -> ScoreTable:
     """Stand the columns side by side; None (a model that was dropped) becomes NaN."""
     scores = np.full((len(pool.items), len(deployment.members)), np.nan, np.float32)
     for m, values in enumerate(columns):
         if values is not None:
             scores[:, m] = values
-    return ScoreTable(pool, tuple(member.name for member in deployment.members), scores)
+    return ScoreTable(pool, tuple(member.name for member in deployment.members), scores, lifts)
 
 
 def blend(deployment: Deployment, scored: ScoreTable, n: int, *, threads: int = 1) -> Ranked:
@@ -34,13 +34,26 @@ def blend(deployment: Deployment, scored: ScoreTable, n: int, *, threads: int = 
 
     The blend is a weighted average of calibrated log-odds (the logarithmic opinion pool, Genest and Zidek 1986) and
     not of probabilities: near the top of a ranking every probability is close to 1 and an average of them loses the
-    order that the models agree on. An item that no model scored ranks last, at `UNSCORED`; a constant, so that an
-    answer does not depend on who else is in the batch.
+    order that the models agree on.
+
+    Where no model with a weight scored an item, popularity speaks, whatever its weight; an item that it does not know
+    either ranks last, at `UNSCORED`, a constant, so that an answer does not depend on who else is in the batch. What
+    the attributes of a cold user say is added on top, as the contribution `demographic`.
     """
-    logits, _probabilities, contributions = blend_rows(
-        scored.scores, deployment.slopes, deployment.intercepts, deployment.weights
-    )
-    logits = np.fmax(logits, UNSCORED)  # fmax passes over NaN
+    logits, contributions = blend_rows(scored.scores, deployment.slopes, deployment.intercepts, deployment.weights)
+    silent = np.isnan(logits)
+    if silent.any():
+        logits[silent] = UNSCORED
+        m = deployment.popular
+        if m >= 0:
+            rows = np.flatnonzero(silent & ~np.isnan(scored.scores[:, m]))
+            prior = deployment.slopes[m] * scored.scores[rows, m] + deployment.intercepts[m]
+            logits[rows] = contributions[rows, m] = prior
+    models = scored.models
+    if scored.lifts is not None:
+        logits = logits + scored.lifts
+        contributions = np.column_stack((contributions, scored.lifts))
+        models = (*models, "demographic")
     pool = scored.pool
     indptr, positions = topk_ragged(logits, pool.indptr, n, threads=threads)
     return Ranked(
@@ -49,7 +62,7 @@ def blend(deployment: Deployment, scored: ScoreTable, n: int, *, threads: int = 
         logits[positions],
         contributions[positions],
         pool.sources[positions],
-        scored.models,
+        models,
         pool.names,
         np.zeros(len(indptr) - 1, np.int32),
     )

@@ -15,6 +15,7 @@ from recengine.algorithms.popularity import Popularity
 from recengine.config import Candidates
 from recengine.kernels.pool import merge
 from recengine.kernels.walk import walk
+from recengine.retrieval.cold import alike
 from recengine.retrieval.deployment import Deployment, Member
 from recengine.types import I32, Bools, Mask, Pool, Query
 
@@ -102,7 +103,7 @@ def gather(
 
     Returns
     -------
-    Pool of at most max(limits.limit, needed) items a row.
+    Pool of at most max(limits.limit, needed) items a row; of all that the sources found where there are `extra` lists.
     """
     run = guard or (lambda _name, source: source())
     lists: Lists = list(extra)
@@ -114,7 +115,7 @@ def gather(
             lists.append((member.name, found))
     demographic = deployment.demographic
     if demographic is not None and limits.demographic and cold.any():
-        lists.append(("demographic", _demographic(deployment, query, mask, limits.demographic, cold, attributes)))
+        lists.append(("demographic", alike(demographic, query.users, mask, limits.demographic, cold, attributes)))
     for name, order, n in (
         ("popular", orders.POPULAR, limits.popular),
         ("trending", orders.TRENDING, limits.trending),
@@ -124,7 +125,10 @@ def gather(
             lists.append((name, orders.first(order, mask, n)))
     if limits.per_category and favourites.shape[1] and len(orders.categories):
         lists.append(("category", orders.of_categories(favourites, mask, limits.per_category)))
-    return union(lists, orders, mask, limit=max(limits.limit, needed), needed=needed, threads=threads)
+    limit = max(limits.limit, needed)
+    if extra:  # what was asked for by name is never cut
+        limit = max(limit, sum(found.shape[1] for _, found in lists))
+    return union(lists, orders, mask, limit=limit, needed=needed, threads=threads)
 
 
 def union(lists: Lists, orders: Orders, mask: Mask, *, limit: int, needed: int, threads: int = 1) -> Pool:
@@ -141,24 +145,3 @@ def union(lists: Lists, orders: Orders, mask: Mask, *, limit: int, needed: int, 
         indptr, items, sources = merge([f for _, f in lists], limit=limit, n_items=mask.shape[1], threads=threads)
     names = tuple(name for name, _ in lists)
     return Pool(indptr, items, sources, names)
-
-
-def _demographic(
-    deployment: Deployment,
-    query: Query,
-    mask: Mask,
-    n: int,
-    cold: Bools,
-    attributes: Mapping[int, Mapping[str, Any]] | None,
-) -> I32:
-    out = np.full((len(mask), n), -1, np.int32)
-    rows = np.flatnonzero(cold)
-    model = deployment.demographic
-    if model is None or len(rows) == 0:
-        return out
-    if attributes is None:
-        out[rows] = model.recommend_rows(query.users[rows], n, mask[rows]).items
-    else:
-        for row in rows.tolist():
-            out[row] = model.recommend_for(attributes[row], n, mask[row]).items[0]
-    return out

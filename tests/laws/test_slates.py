@@ -7,7 +7,7 @@ import pytest
 from recengine.config import Config
 from recengine.errors import BadExpression, BadRequest
 from recengine.types import Request
-from tests.laws.world import CATEGORIES, N_ITEMS, N_USERS, eligible, patient, world
+from tests.laws.world import CATEGORIES, N_ITEMS, N_USERS, eligible, patient, tastes_by_gender, world
 
 SEEDS = range(60)
 
@@ -122,6 +122,20 @@ def test_cold_users_get_full_cold_starts():
         assert {line.reason for line in reply.items} == {"cold_start"}
 
 
+def test_cold_users_get_what_people_like_them_like():
+    shop = tastes_by_gender()
+    replies = {}
+    for gender in ("f", "m", "?"):
+        (reply,), _ = shop.recommender.recommend([Request(n=8, diversity=0.0, context={"gender": gender})])
+        replies[gender] = [int(line.item_id[1:]) for line in reply.items]
+        assert [line.score for line in reply.items] == sorted((line.score for line in reply.items), reverse=True)
+    assert all(row < N_ITEMS // 2 for row in replies["f"])
+    assert all(row >= N_ITEMS // 2 for row in replies["m"])
+    nobody = shop.recommender.query(Request())
+    popular = shop.recommender.deployment.popularity.recommend(nobody, 8, shop.state.items.available[None])
+    assert replies["?"] == popular.items[0].tolist(), "of somebody nothing is known of, what most like"
+
+
 def test_warm_users_get_their_half_of_the_catalogue_more_than_the_other():
     """Of 20 events a user, 3 to 4 lie in the other half: single users stray, their mean does not. By chance it would be 5."""
     shop = world()
@@ -129,6 +143,18 @@ def test_warm_users_get_their_half_of_the_catalogue_more_than_the_other():
     replies, _ = shop.recommender.recommend([Request(user_id=f"u{user}", n=10, diversity=0.0) for user in warm])
     own = [sum((int(line.item_id[1:]) >= N_ITEMS // 2) == (user % 2 == 1) for line in reply.items) for user, reply in zip(warm, replies, strict=True)]
     assert np.mean(own) >= 7
+
+
+def test_pins_and_caps_are_not_cut_by_a_small_pool():
+    base = Config()
+    small = msgspec.structs.replace(base.candidates, limit=20, per_model=8, popular=5, trending=5, latest=5)
+    shop = world(config=msgspec.structs.replace(base, model=patient(base.model), candidates=small))
+    available = [row for row in range(N_ITEMS) if shop.state.items.available[row]]
+    pins = tuple(f"i{row}" for row in available[-12:])
+    (reply,), _ = shop.recommender.recommend([Request(n=12, pins=pins)])
+    assert tuple(line.item_id for line in reply.items) == pins
+    (reply,), _ = shop.recommender.recommend([Request(n=20, caps={"brand": 4})])
+    assert len(reply.items) == 20
 
 
 def test_unknown_ids_in_lists_are_noted_and_strike_nothing():

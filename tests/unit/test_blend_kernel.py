@@ -17,11 +17,10 @@ def test_blend_equals_the_formula(n, models, missing, spread, seed):
     slope, intercept = rng.uniform(0.1, 3, models).astype(np.float32), rng.standard_normal(models).astype(np.float32)
     weight = rng.uniform(0, 1, models).astype(np.float32)
     weight[rng.random(models) < 0.2] = 0
-    logit, probabilities, contributions = blend(scores, slope, intercept, weight)
+    logit, contributions = blend(scores, slope, intercept, weight)
     want = oracle.blend(scores, slope, intercept, weight)
     np.testing.assert_allclose(logit, want[0], rtol=2e-5, atol=2e-5 * spread)
-    np.testing.assert_allclose(probabilities, want[1], rtol=3e-5, atol=1e-37)
-    np.testing.assert_allclose(contributions, want[2], rtol=2e-5, atol=2e-5 * spread)
+    np.testing.assert_allclose(contributions, want[1], rtol=2e-5, atol=2e-5 * spread)
     np.testing.assert_array_equal(np.isnan(logit), np.isnan(want[0]))
     np.testing.assert_allclose(np.nan_to_num(logit), contributions.sum(axis=1), rtol=1e-4, atol=1e-5 * spread)
 
@@ -36,28 +35,24 @@ def test_one_row_has_the_same_bits_alone_and_in_a_batch():
             np.testing.assert_array_equal(got[0], want[row])
 
 
-@pytest.mark.parametrize(("value", "probability"), [(np.inf, 1.0), (1e30, 1.0), (200.0, 1.0), (0.0, 0.5), (-200.0, 0.0), (-1e30, 0.0), (-np.inf, 0.0)])
-def test_extreme_log_odds_give_the_limits(value, probability):
+@pytest.mark.parametrize("value", [np.inf, 1e30, 200.0, 0.0, -200.0, -1e30, -np.inf])
+def test_extreme_log_odds_stay_what_they_are(value):
     one = np.ones(1, np.float32)
-    got = blend(np.array([[value]], np.float32), one, one * 0, one)
-    assert got[1][0, 0] == pytest.approx(probability, abs=1e-37)
-    assert got[0][0] == np.float32(value)
+    assert blend(np.array([[value]], np.float32), one, one * 0, one)[0][0] == np.float32(value)
 
 
 def test_nothing_scored_is_nan_and_contributes_nothing():
     two = np.ones(2, np.float32)
-    logit, probabilities, contributions = blend(np.full((1, 2), np.nan, np.float32), two, two, two)
+    logit, contributions = blend(np.full((1, 2), np.nan, np.float32), two, two, two)
     assert np.isnan(logit).all()
-    assert np.isnan(probabilities).all()
     assert contributions.tolist() == [[0.0, 0.0]]
 
 
 def test_a_model_without_weight_is_shown_but_has_no_say():
-    logit, probabilities, contributions = blend(
+    logit, contributions = blend(
         np.array([[1.0, 5.0]], np.float32), np.ones(2, np.float32), np.zeros(2, np.float32), np.array([1, 0], np.float32)
     )
     assert logit.tolist() == [1.0]
-    assert probabilities[0, 1] > 0.99
     assert contributions.tolist() == [[1.0, 0.0]]
 
 
