@@ -9,7 +9,6 @@ Why the items come first in an epoch and the last half-step goes on to its end: 
 final items, so a stored vector is what fold-in gives, and an explanation adds up to the score.
 """
 
-import os
 import time
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +22,7 @@ from recengine.artifacts import read_arrays, write_arrays
 from recengine.config import Als as AlsConfig
 from recengine.errors import BadArtifact, EmptyData, NotFitted, TrainingFailed
 from recengine.kernels import als as kernel
-from recengine.kernels import dot
+from recengine.kernels import cores, dot
 from recengine.types import F32, F64, I32, I64, Evidence, Interactions, Mask, Query, TopN, TrainingData
 
 __all__ = ("Als",)
@@ -68,7 +67,7 @@ class Als:
         if not (rows.weights > 0).any():
             raise EmptyData("als: no interaction has a positive weight", hint="ingest events that count as engagement")
         unobserved = _unobserved(self.config, rows)
-        self._learned = _factorise(self.config, unobserved, rows, seed, threads or _cores(), progress)
+        self._learned = _factorise(self.config, unobserved, rows, seed, cores(threads), progress)
         return self
 
     def recommend(self, query: Query, n: int, mask: Mask, *, threads: int = 1) -> TopN:
@@ -340,7 +339,3 @@ def _others(vectors: F32, own: I32, packed: dot.Packed, count: int, n: int) -> T
         mask[rows, own[block][rows]] = 0
         parts.append(dot.dot_topk(np.ascontiguousarray(vectors[block]), packed, n, mask))
     return TopN(np.concatenate([p.items for p in parts]), np.concatenate([p.scores for p in parts]))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

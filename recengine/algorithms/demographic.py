@@ -127,10 +127,6 @@ class Demographic:
         """Say how much the groups speak for `item`: their summed log lift; empty where they do not."""
         return self._evidence(self._groups_of(attributes), item)
 
-    def explain_row(self, user: int, item: int) -> tuple[Evidence, ...]:
-        """As `explain`, for a user known at training."""
-        return self._evidence(self._groups_of_user(user), item)
-
     def save(self, folder: Path) -> None:
         """Write the arrays, and the attributes with their labels and bins as JSON bytes, into `folder`."""
         learned = self._fitted()

@@ -4,7 +4,8 @@ Stands below `demographic`. In: a user `Column` or one attribute value. Out: gro
 attribute.
 """
 
-from datetime import datetime
+from bisect import bisect_right
+from math import isfinite
 from typing import Any, Literal
 
 import msgspec
@@ -32,16 +33,19 @@ class Attribute(msgspec.Struct, frozen=True):
         return {"bool": 2, "number": len(self.edges) + 1}.get(self.kind, len(self.labels))
 
     def codes(self, value: Any) -> list[int]:
-        """Return the groups of `value`, unique and ascending; empty where it is missing, new, or of another type."""
+        """Return the groups of `value`, unique and ascending; empty where it is missing, new, or of another type.
+
+        A request may bring a value of any type, so nothing raises; an integer beyond float64 lies in the outer bin.
+        """
         if isinstance(value, bool):
             return [int(value)] if self.kind == "bool" else []
         if isinstance(value, int | float):
-            usable = self.kind == "number" and np.isfinite(value)
-            return [int(np.searchsorted(self.edges, value, side="right"))] if usable else []
-        if isinstance(value, datetime) or self.kind not in ("string", "strings"):
+            known = self.kind == "number" and (isinstance(value, int) or isfinite(value))
+            return [bisect_right(self.edges, value)] if known else []  # exact, unlike numpy, for any integer
+        if self.kind not in ("string", "strings"):
             return []
-        values = [value] if isinstance(value, str) else value if isinstance(value, list | tuple) else []
-        return sorted({self.labels.index(v) for v in values if v in self.labels})
+        values = value if isinstance(value, list | tuple) else [value]
+        return sorted({self.labels.index(v) for v in values if isinstance(v, str) and v in self.labels})
 
 
 def attribute_of(name: str, column: Column) -> Attribute | None:

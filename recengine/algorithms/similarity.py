@@ -4,7 +4,6 @@ On the offline spine in `fit`: interactions come in, neighbours go out. On the o
 history with the same `Weighting`, so that training and serving agree on what an entry counts.
 """
 
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ from scipy import sparse
 
 from recengine.algorithms.base import Progress
 from recengine.errors import BadArtifact, EmptyData
+from recengine.kernels import cores
 from recengine.kernels.knn import Csr, Weighting, neighbors, unit_rows
 from recengine.types import F32, I32, I64, Bools, Interactions, Mask, TopN
 
@@ -132,7 +132,7 @@ def nearest(unit: Csr, space: Space, k: int, shrinkage: float, *, threads: int, 
         rows = Csr(unit.indptr[start : stop + 1], unit.cols, unit.values)
         found = neighbors(
             rows, own[start:stop], space.norms[start:stop], space.postings, space.norms, k,
-            shrinkage=shrinkage * space.square, threads=threads or os.cpu_count() or 1,
+            shrinkage=shrinkage * space.square, threads=cores(threads),
         )  # fmt: skip
         items[start:stop], scores[start:stop] = found.items, found.scores
         if progress is not None:

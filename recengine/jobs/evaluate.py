@@ -24,11 +24,12 @@ from recengine.config import Config, ModelConfig
 from recengine.errors import ConfigInvalid
 from recengine.jobs.protocols import Task, leave_one_out, split, validation_part
 from recengine.jobs.settings import engine_settings, model_settings
+from recengine.kernels import cores
 from recengine.metrics.beyond import coverage, novelty
 from recengine.metrics.ranking import evaluate, mean
 from recengine.offline.build import Part
 from recengine.offline.choose import choose, with_choice
-from recengine.offline.rank import blended, cores, of_model
+from recengine.offline.rank import blended, of_model
 from recengine.offline.train import Progress, fit
 from recengine.types import I32
 

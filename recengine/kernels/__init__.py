@@ -7,5 +7,6 @@ Why the doors are this terse: one request makes about ten kernel calls within 34
 """
 
 from recengine.kernels.arrays import array, bad_indptr, positive
+from recengine.kernels.threads import cores
 
-__all__ = ("array", "bad_indptr", "positive")
+__all__ = ("array", "bad_indptr", "cores", "positive")

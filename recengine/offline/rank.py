@@ -4,7 +4,6 @@ In: a deployment or one model, a `Part`, users. Out: (B, n) item rows, best firs
 in batches of `BATCH`, so that a mask of B x n_items stays small (1,024 x 41 k items = 42 MB), with the same answers.
 """
 
-import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -20,14 +19,9 @@ from recengine.retrieval.sources import Orders, gather
 from recengine.retrieval.variety import arrange
 from recengine.types import I32, Mask, Query, Ranked, ScoreTable
 
-__all__ = ("BATCH", "batches", "blended", "cores", "of_model", "padded", "scored")
+__all__ = ("BATCH", "batches", "blended", "of_model", "padded", "scored")
 
 BATCH = 1024
-
-
-def cores(threads: int) -> int:
-    """Say how many threads `threads` means: 0 = all cores that this process may use."""
-    return threads or len(os.sched_getaffinity(0))
 
 
 def batches(users: I32, size: int = BATCH) -> Iterator[I32]:

@@ -19,9 +19,9 @@ from recengine.algorithms.registry import create
 from recengine.config import Config, ModelConfig
 from recengine.config import Popularity as PopularityConfig
 from recengine.errors import RecEngineError, TrainingFailed
+from recengine.kernels import cores
 from recengine.offline.build import Built
 from recengine.offline.choose import Choice, choose, with_choice
-from recengine.offline.rank import cores
 from recengine.retrieval.deployment import Deployment, Member, assemble
 from recengine.types import TrainingData
 

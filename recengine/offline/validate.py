@@ -16,11 +16,12 @@ import numpy as np
 
 from recengine.config import Config
 from recengine.errors import GateFailed
+from recengine.kernels import cores
 from recengine.metrics.beyond import coverage, novelty
 from recengine.metrics.ranking import evaluate, interval, mean, paired_difference
 from recengine.offline.build import ENOUGH_USERS, Built, Part
 from recengine.offline.choose import drawn, targets_of
-from recengine.offline.rank import blended, cores, of_model
+from recengine.offline.rank import blended, of_model
 from recengine.offline.train import Progress, Trained
 from recengine.retrieval.deployment import Deployment
 from recengine.types import F64, I32, Bools

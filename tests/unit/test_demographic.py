@@ -1,4 +1,5 @@
 import math
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -181,7 +182,6 @@ def test_an_explanation_is_the_summed_lift_where_it_speaks_for_the_item():
     (evidence,) = source.explain({"taste": "a"}, 0)
     assert evidence.kind == "demographic"
     assert evidence.weight == pytest.approx(source._learned.lifts[0, 0])
-    assert source.explain_row(0, 0) == (evidence,)
     assert source.explain({"taste": "b"}, 0) == source.explain({}, 0) == source.explain({"taste": "a"}, 99) == ()
 
 
@@ -233,3 +233,43 @@ def test_an_unfitted_source_and_a_wrong_mask_are_said_clearly():
         Demographic().recommend_for({}, 1, everything(1))
     with pytest.raises(ShapeError, match="mask"):
         Demographic().fit(two_tastes()).recommend_rows(np.zeros(2, np.int32), 1, np.ones((3, 20), np.uint8))
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from([10**30, -(10**400), 10**400, 2**63]) | st.floats()
+    | st.text(max_size=3) | st.sampled_from(["a", "b"]) | st.binary(max_size=3) | st.datetimes() | st.complex_numbers()
+    | st.sampled_from([np.float64("nan"), np.int64(3), np.array([1, 2]), np.array(["a", "b"]), object(), datetime]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=2)
+    | st.tuples(inner, inner) | st.sets(st.integers(), max_size=2),
+    max_leaves=4,
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(st.sampled_from(["taste", "age", "member", "tags", "unheard"]), anything, max_size=5))
+def test_an_attribute_of_any_type_is_binned_or_ignored(attributes):
+    source = OF_EVERY_KIND
+    best = source.recommend_for(attributes, 3, everything(20))
+    assert best.items.shape == (1, 3)
+    assert all(isinstance(e.weight, float) for e in source.explain(attributes, 0))
+
+
+def test_a_number_of_any_size_lies_in_a_bin_and_one_that_is_none_lies_in_no_bin():
+    age = attribute_of("age", Column("number", np.arange(100.0)))
+    assert age.codes(10**30) == age.codes(10**400) == age.codes(1e300) == [age.size - 1]
+    assert age.codes(-(10**400)) == age.codes(-5.0) == [0]
+    for edge in age.edges:
+        assert age.codes(edge) == [int(np.searchsorted(age.edges, edge, side="right"))]
+    assert age.codes(math.nan) == age.codes(math.inf) == age.codes("30") == age.codes(None) == []
+
+
+OF_EVERY_KIND = Demographic().fit(
+    training(
+        [[k % 20, (k + 1) % 20] for k in range(60)],
+        20,
+        taste=strings(*("ab"[k % 2] for k in range(60))),
+        age=Column("number", np.arange(60.0)),
+        member=Column("bool", (np.arange(60) % 2).astype(np.uint8)),
+        tags=Column("strings", (np.arange(120) % 2).astype(np.int32), ("a", "b"), np.arange(0, 121, 2).astype(np.int64)),
+    )
+)
