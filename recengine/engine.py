@@ -16,25 +16,26 @@ from threading import Lock
 from types import TracebackType
 from typing import Any, Self
 
-import msgspec
 import numpy as np
 
-from recengine.algorithms.base import Progress, SimilarItems, SimilarUsers
+from recengine.algorithms.base import Progress
 from recengine.artifacts import ArtifactStore
 from recengine.config import Config, load
-from recengine.errors import BadRequest, ModelError, NotTrained, RecEngineError, UnknownItem, UnknownUser
+from recengine.errors import ModelError, NotTrained, RecEngineError, UnknownItem, UnknownUser
 from recengine.jobs.export import export
 from recengine.offline import cycle
 from recengine.offline.ingest import IngestReport, ingest
 from recengine.online.reasons import title
 from recengine.online.recommender import Recommender
 from recengine.online.replay import catch_up, restore
+from recengine.online.requests import N, asked, asked_of_all
 from recengine.retrieval import deployment as deployments
 from recengine.store import directory
+from recengine.store.backup import BackupReport, backup
 from recengine.store.database import FILE, Database
 from recengine.store.decisions import Decision, Decisions
 from recengine.store.vocab import load_vocabularies
-from recengine.types import Explanation, Interactions, Recommendation, Request, Response
+from recengine.types import F32, I32, Explanation, Interactions, Recommendation, Request, Response
 
 __all__ = ("Engine",)
 
@@ -120,8 +121,7 @@ class Engine:
         Parameters
         ----------
         events, items, users : a path, glob or list of paths (CSV, Parquet, JSONL; .gz, .zst), a pandas, polars or
-        pyarrow frame, dicts,
-            or `Event`, `Item`, `User`.
+            pyarrow frame, dicts, or `Event`, `Item`, `User`.
         columns : role -> column name, such as `{"user": "userId", "order": "timestamp"}`.
         strict : refuse the whole call at the first bad row.
         options : further keywords of `offline.ingest.ingest`.
@@ -131,20 +131,21 @@ class Engine:
         DataError : a source or column cannot be used, or `strict` met a bad row; nothing was written.
         """
         with self._writing:
-            report = ingest(
-                self._database,
-                self._ids,
-                events=events,
-                items=items,
-                users=users,
-                columns=columns,
-                strict=strict,
-                quarantine=self.path / directory.QUARANTINE,
-                types=self.config.event,
-                **options,
-            )
-            catch_up(self._state, self._database, self._ids)
-        return report
+            try:
+                return ingest(
+                    self._database,
+                    self._ids,
+                    events=events,
+                    items=items,
+                    users=users,
+                    columns=columns,
+                    strict=strict,
+                    quarantine=self.path / directory.QUARANTINE,
+                    types=self.config.event,
+                    **options,
+                )
+            finally:  # whatever came after the commit, what was stored is served
+                catch_up(self._state, self._database, self._ids)
 
     def train(self, **options: Any) -> cycle.CycleReport:
         """Run the offline spine: build, train, validate, gate, deploy; the new deployment answers from then on.
@@ -155,24 +156,36 @@ class Engine:
         GateFailed : the candidate is worse than what is live; the live deployment stays.
         """
         with self._training:
-            report = cycle.train(self._database, self.artifacts, self.config, **options)
-            self._reload()
-        return report
+            try:
+                return cycle.train(self._database, self.artifacts, self.config, **options)
+            finally:  # an error after the switch must not leave the older deployment answering
+                self._reload()
 
     def promote(self, version: str) -> None:
         """Make `version` the live deployment."""
-        self.artifacts.promote(version)
-        self._reload()
+        with self._training:
+            self.artifacts.promote(version)
+            self._reload()
 
     def rollback(self) -> str:
         """Go back to the deployment that was live before; returns its version."""
-        version = self.artifacts.rollback()
-        self._reload()
+        with self._training:
+            version = self.artifacts.rollback()
+            self._reload()
         return version
+
+    def backup(self, target: str | os.PathLike[str]) -> BackupReport:
+        """Copy the data directory to `target`, verified, while it is in use.
+
+        Raises
+        ------
+        DirectoryInvalid : there is something at `target`, or nothing can be written there.
+        """
+        return backup(self._database, Path(target))
 
     # ------------------------------------------------------------------------------------------------ online
 
-    def recommend(self, user: str | Request | None = None, n: int = 10, **wishes: Any) -> Response:
+    def recommend(self, user: str | Request | None = None, n: int = N, **wishes: Any) -> Response:
         """Recommend items to one user.
 
         Parameters
@@ -186,16 +199,12 @@ class Engine:
         RequestError : a field is out of range or of the wrong type; the message names it.
         NotTrained : nothing is deployed yet.
         """
-        request = user if isinstance(user, Request) else _request({"user_id": user, "n": n, **wishes})
+        request = asked(user, n, wishes)
         return self._answer((request,), 1)[0]
 
-    def recommend_batch(self, users: Sequence[str | Request], n: int = 10, **wishes: Any) -> list[Response]:
+    def recommend_batch(self, users: Sequence[str | Request], n: int = N, **wishes: Any) -> list[Response]:
         """Recommend to many users at once, on all cores; the same answers as one by one."""
-        if users and not any(isinstance(user, Request) for user in users):
-            shared = _request({"user_id": users[0], "n": n, **wishes})
-            requests = [msgspec.structs.replace(shared, user_id=_text(user)) for user in users]
-        else:
-            requests = [u if isinstance(u, Request) else _request({"user_id": u, "n": n, **wishes}) for u in users]
+        requests = asked_of_all(users, n, wishes)
         cores = os.cpu_count() or 1
         size = max(1, min(512, BATCH_CELLS // max(self._state.items.n, 1)))
         chunks = [tuple(requests[start : start + size]) for start in range(0, len(requests), size)]
@@ -205,37 +214,25 @@ class Engine:
         with ThreadPoolExecutor(cores, thread_name_prefix="recengine-batch") as pool:
             return [reply for found in pool.map(self._answer, chunks, repeat(1)) for reply in found]
 
-    def explain(self, user: str | None, item: str, **wishes: Any) -> Explanation:
+    def explain(self, user: str | Request | None, item: str, **wishes: Any) -> Explanation:
         """Say why `item` would, or would not, be shown to `user`.
 
         Raises
         ------
         UnknownItem : `item` was never ingested.
         """
-        return self.spine().explain(_request({"user_id": user, **wishes}), self._item(item))
+        return self.spine().explain(asked(user, N, wishes), self._item(item))
 
-    def similar_items(self, item: str, n: int = 10) -> tuple[Recommendation, ...]:
+    def similar_items(self, item: str, n: int = N) -> tuple[Recommendation, ...]:
         """List the items most like `item`, available ones only; the first model that knows decides.
 
         Raises
         ------
         UnknownItem : `item` was never ingested.
         """
-        row = np.array([self._item(item)], np.int32)
-        available = self._state.items.available
-        for member in self.spine().deployment.members:
-            if isinstance(member.scorer, SimilarItems):
-                found = member.scorer.similar_items(row, min(2 * n + 50, len(available)))
-                pairs = [
-                    (i, s)
-                    for i, s in zip(found.items[0].tolist(), found.scores[0].tolist(), strict=True)
-                    if i >= 0 and available[i]
-                ]
-                if pairs:
-                    return tuple(Recommendation(self._ids.items.id(i), s, "similar") for i, s in pairs[:n])
-        return ()
+        return self._listed(*self.spine().lists.similar_items(self._item(item), n), "similar")
 
-    def similar_users(self, user: str, n: int = 10) -> tuple[tuple[str, float], ...]:
+    def similar_users(self, user: str, n: int = N) -> tuple[tuple[str, float], ...]:
         """List the users most like `user` with their similarity.
 
         Raises
@@ -245,26 +242,18 @@ class Engine:
         live = self.spine()
         if self._ids.users.row(user) < 0:
             raise UnknownUser(f"user {user!r} was never ingested", hint="ids are compared as text, exactly")
-        query = live.query(_request({"user_id": user}))
-        for member in live.deployment.members:
-            if isinstance(member.scorer, SimilarUsers):
-                found = member.scorer.similar_users(query, n)
-                pairs = [
-                    (i, s) for i, s in zip(found.items[0].tolist(), found.scores[0].tolist(), strict=True) if i >= 0
-                ]
-                if pairs:
-                    return tuple((self._ids.users.id(i), s) for i, s in pairs)
-        return ()
+        rows, scores = live.lists.similar_users(live.query(Request(user_id=user)), n)
+        return tuple(zip(self._ids.users.ids(rows), scores.tolist(), strict=True))
 
-    def popular(self, n: int = 10, *, category: str | None = None) -> tuple[Recommendation, ...]:
+    def popular(self, n: int = N, *, category: str | None = None) -> tuple[Recommendation, ...]:
         """List the most popular items, of one category or of all."""
         return self._ranking("popular", n, category)
 
-    def trending(self, n: int = 10) -> tuple[Recommendation, ...]:
+    def trending(self, n: int = N) -> tuple[Recommendation, ...]:
         """List what is popular of late."""
         return self._ranking("trending", n, None)
 
-    def latest(self, n: int = 10) -> tuple[Recommendation, ...]:
+    def latest(self, n: int = N) -> tuple[Recommendation, ...]:
         """List the newest items."""
         return self._ranking("latest", n, None)
 
@@ -273,7 +262,7 @@ class Engine:
         target: str | os.PathLike[str],
         *,
         users: Sequence[str] | None = None,
-        n: int = 10,
+        n: int = N,
         progress: Progress | None = None,
         **wishes: Any,
     ) -> int:
@@ -293,7 +282,7 @@ class Engine:
 
     def titles(self, items: Sequence[str]) -> list[str]:
         """Name items in words: their `title` attribute, else their id."""
-        rows = self._ids.items.rows(items).tolist()
+        rows = self._ids.items.rows(items).tolist()  # -1 = never ingested: its id must do
         return [title(self._state.items, row, item) for row, item in zip(rows, items, strict=True)]
 
     def decision(self, request_id: str) -> Decision | None:
@@ -307,7 +296,8 @@ class Engine:
     def interactions(self) -> Interactions:
         """Return who engaged with what, as models see it: one row a user, in the order of `users()`."""
         n = len(self._ids.users)
-        return self._state.histories.gather(range(n), self.config.serving.history_limit, self._state.items.n)
+        held = self._state.histories
+        return held.stack([held.row(user) for user in range(n)], self.config.serving.history_limit, self._state.items.n)
 
     def spine(self) -> Recommender:
         """Return what answers now, for those who want its traces.
@@ -319,7 +309,7 @@ class Engine:
         """
         live = self._live
         if isinstance(live, RecEngineError):
-            raise live.with_traceback(None)
+            raise type(live)(live.message, hint=live.hint)
         return live
 
     def facts(self) -> dict[str, Any]:
@@ -329,6 +319,7 @@ class Engine:
             "items": len(self._ids.items),
             "last event": self._state.seq,
             "live": self.artifacts.current() or "none",
+            "records lost": self._decisions.dropped,
         }
 
     # ------------------------------------------------------------------------------------------------ inside
@@ -348,16 +339,17 @@ class Engine:
         return Recommender(live, self._state, self._ids.users, self._ids.items, self.config)
 
     def _ranking(self, kind: str, n: int, category: str | None) -> tuple[Recommendation, ...]:
-        if n < 1:
-            raise BadRequest(f"n: expected >= 1, got {n}")
-        rows, scores = self.spine().ranking(kind, n, category)
+        live = self.spine()
+        return self._listed(*live.lists.ranking(kind, n, category, live.query(Request())), kind)
+
+    def _listed(self, rows: I32, scores: F32, kind: str) -> tuple[Recommendation, ...]:
         return tuple(
             Recommendation(i, s, kind) for i, s in zip(self._ids.items.ids(rows), scores.tolist(), strict=True)
         )
 
     def _item(self, item: str) -> int:
         row = self._ids.items.row(item)
-        if row < 0:
+        if not 0 <= row < self._state.items.n:
             raise UnknownItem(f"item {item!r} was never ingested", hint="ids are compared as text, exactly")
         return row
 
@@ -369,18 +361,7 @@ class Engine:
 
 
 def _close(decisions: Decisions, database: Database) -> None:
-    decisions.close()
-    database.close()
-
-
-def _text(user: Any) -> str:
-    if not isinstance(user, str):
-        raise BadRequest(f"user_id: expected str, got {type(user).__name__}")
-    return user
-
-
-def _request(fields: dict[str, Any]) -> Request:
     try:
-        return msgspec.convert(fields, Request)
-    except msgspec.ValidationError as err:
-        raise BadRequest(f"request: {err}", hint=f"fields: {', '.join(Request.__struct_fields__)}") from err
+        decisions.close()
+    finally:
+        database.close()

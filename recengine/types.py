@@ -12,7 +12,7 @@ single" holds by construction and `recommend_batch` amortises Python over thousa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
@@ -27,6 +27,7 @@ __all__ = (
     "MICROSECONDS_FROM",
     "NO_TIME",
     "U32",
+    "U64",
     "Bools",
     "Catalogue",
     "Column",
@@ -36,6 +37,7 @@ __all__ = (
     "Evidence",
     "Explanation",
     "Features",
+    "History",
     "Interactions",
     "Item",
     "Mask",
@@ -59,6 +61,7 @@ I16: TypeAlias = npt.NDArray[np.int16]
 I32: TypeAlias = npt.NDArray[np.int32]
 I64: TypeAlias = npt.NDArray[np.int64]
 U32: TypeAlias = npt.NDArray[np.uint32]
+U64: TypeAlias = npt.NDArray[np.uint64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 Mask: TypeAlias = npt.NDArray[np.uint8]
 """1 = may be picked, 0 = may not; (n_items,) or (B, n_items)."""
@@ -154,7 +157,7 @@ class Recommendation(msgspec.Struct, frozen=True, omit_defaults=True):
 
     item_id: str
     score: float
-    """Blended P(engaged), 0..1."""
+    """P(engaged) 0..1 in a reply; a similarity or a popularity in the lists that are not for one user."""
     reason: str = ""
     """The kind of the leading reason."""
     reasons: tuple[Reason, ...] = ()
@@ -286,6 +289,20 @@ class Query(msgspec.Struct, frozen=True):
     `explain` of one request need it in turn. The one thing in here that is written after it was made."""
 
 
+class History(NamedTuple):
+    """What one user did; the arrays are read-only by convention."""
+
+    items: I32
+    """Entries as models see them, oldest first, with `weights` and `times`."""
+    weights: F32
+    times: I64
+    touched: I32
+    """Items that any event touched, ascending, with the `bits` of `features.interaction`."""
+    bits: U64
+    last_seq: int
+    """Of the user's last event; -1 = none."""
+
+
 class Context(msgspec.Struct, frozen=True):
     """Who asks, when, and against which catalogue, for B requests.
 
@@ -295,6 +312,7 @@ class Context(msgspec.Struct, frozen=True):
 
     requests: tuple[Request, ...]
     users: I32
+    histories: tuple[History, ...]
     cold: Bools
     now: int
     items: Catalogue

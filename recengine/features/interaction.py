@@ -8,9 +8,19 @@ event with a value (a rating) counts `weight * (value - neutral) / (full - neutr
 import numpy as np
 
 from recengine.config import EventType
-from recengine.types import F32, I32, I64, U32, EventColumns, Interactions
+from recengine.types import F32, I32, I64, U64, EventColumns, Interactions
 
-__all__ = ("event_weights", "extend", "interactions", "seen", "type_bits")
+__all__ = (
+    "HIDES",
+    "LAST_TYPE",
+    "SEEN",
+    "event_bits",
+    "event_weights",
+    "extend",
+    "interactions",
+    "seen",
+    "type_bit",
+)
 
 
 def event_weights(events: EventColumns, types: tuple[EventType, ...]) -> F32:
@@ -81,28 +91,42 @@ def extend(entries: dict[int, tuple[float, int]], item: int, weight: float, time
         entries[item] = (held + weight, last)
 
 
-def type_bits(types: tuple[str, ...], wanted: frozenset[str]) -> int:
-    """Return the bit set of the named event types; codes from 31 on share the last bit."""
-    bits = 0
-    for code, name in enumerate(types):
-        if name in wanted:
-            bits |= 1 << min(code, 31)
-    return bits
+SEEN, HIDES = 1, 2
+"""Bits of what events did to a (user, item) pair; the type with code c has bit 2 + c where c <= LAST_TYPE."""
+LAST_TYPE = 61
 
 
-def seen(events: EventColumns, n_users: int, n_items: int) -> tuple[I64, I32, U32]:
+def event_bits(events: EventColumns, types: tuple[EventType, ...]) -> U64:
+    """Say what every event does to its pair, uint64 (n,): seen, hidden for ever, and which type it was."""
+    known = {t.type: t for t in types}
+    table = np.zeros(max(len(events.types), 1), np.uint64)
+    for code, name in enumerate(events.types):
+        rule = known.get(name)
+        bits = SEEN if rule is None or rule.seen else 0
+        bits |= HIDES if rule is not None and rule.hides else 0
+        table[code] = bits | (type_bit(code) if code <= LAST_TYPE else 0)
+    return np.asarray(table[events.type], dtype=np.uint64)
+
+
+def type_bit(code: int) -> int:
+    """Return the bit of the event type with this code, <= LAST_TYPE."""
+    return 4 << code
+
+
+def seen(events: EventColumns, bits: U64, n_users: int, n_items: int) -> tuple[I64, I32, U64]:
     """Collect what each user ever touched.
 
-    Indptr int64 (n_users + 1,), items int32 ascending, bits uint32 of the event types.
+    Returns
+    -------
+    indptr int64 (n_users + 1,), items int32 ascending within a user, and the union of each pair's `bits`, uint64.
     """
     pair = events.user.astype(np.int64) * max(n_items, 1) + events.item
     order = np.argsort(pair, kind="stable")
     pair = pair[order]
     starts = np.flatnonzero(np.concatenate((np.ones(min(len(pair), 1), bool), pair[1:] != pair[:-1])))
-    bits = np.left_shift(np.uint32(1), np.minimum(events.type[order], 31).astype(np.uint32))
-    merged = np.bitwise_or.reduceat(bits, starts) if len(starts) else np.empty(0, np.uint32)
+    merged = np.bitwise_or.reduceat(bits[order], starts) if len(starts) else np.empty(0, np.uint64)
     user, item = np.divmod(pair[starts], max(n_items, 1))
-    return _indptr(user, n_users), item.astype(np.int32), merged.astype(np.uint32)
+    return _indptr(user, n_users), item.astype(np.int32), merged
 
 
 def _indptr(rows: np.ndarray, n: int) -> I64:

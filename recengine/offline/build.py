@@ -7,6 +7,7 @@ Why only new items are targets: the engine recommends what a user has not met ye
 before the cut is neither a hit nor a miss. Nothing later than a cut is read before it: each part is aggregated anew.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import msgspec
@@ -14,7 +15,7 @@ import numpy as np
 
 from recengine.config import Config, EventType
 from recengine.errors import EmptyData
-from recengine.features.interaction import event_weights, interactions, seen, type_bits
+from recengine.features.interaction import HIDES, SEEN, event_bits, event_weights, interactions, seen
 from recengine.store.catalog import read_items, read_users
 from recengine.store.database import Database
 from recengine.store.events import read_events
@@ -139,9 +140,12 @@ def split(
     weights = event_weights(events, config.event)
     everyone = np.ones(len(events.seq), np.bool_)
     kind = _kind(events, config)
-    cut = {"time": _cut_by_time, "leave_last": _cut_by_last, "random": partial(_cut_by_chance, config.training.seed)}[
-        kind
-    ]
+    cuts: dict[str, Callable[[EventColumns, F32, int, Bools, float], Bools]] = {
+        "time": _cut_by_time,
+        "leave_last": _cut_by_last,
+        "random": partial(_cut_by_chance, config.training.seed),
+    }
+    cut = cuts[kind]
     before_test = cut(events, weights, items.n, everyone, config.training.test_share)
     test = part(events, weights, config.event, users, items, before_test, everyone & ~before_test)
     if kind == "time" and after is not None and (before_test < (known := events.time <= after)).any():
@@ -292,10 +296,9 @@ def part(
     after: Bools,
 ) -> Part:
     """Learn from the events in `before`, judge by those in `after`."""
-    shown_again = {t.type for t in types if not (t.seen or t.hides)}
-    hiding = np.uint32(type_bits(events.types, frozenset(events.types) - shown_again))
-    indptr, met, bits = seen(_where(events, before), users.n, items.n)
-    hidden = (bits & hiding) != 0
+    earlier = _where(events, before)
+    indptr, met, bits = seen(earlier, event_bits(earlier, types), users.n, items.n)
+    hidden = (bits & np.uint64(SEEN | HIDES)) != 0
     pairs = (np.repeat(np.arange(users.n, dtype=np.int64), np.diff(indptr)) * items.n + met)[hidden]
     indptr = np.concatenate(([0], np.cumsum(hidden)))[indptr].astype(np.int64)
 

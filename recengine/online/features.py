@@ -7,6 +7,7 @@ import numpy as np
 
 from recengine.config import Candidates, Serving
 from recengine.features.user import attributes_of, favourite_categories
+from recengine.online.histories import Histories
 from recengine.online.state import State
 from recengine.online.trace import Trace
 from recengine.types import Context, Features, Query
@@ -26,10 +27,9 @@ class FeatureService:
 
     def of(self, context: Context, trace: Trace) -> Features:
         """Gather the histories of the batch; a user with events after the deployment's last one is marked changed."""
-        histories = self._state.histories
         users = context.users.tolist()
-        history = histories.gather(users, self._limit, context.items.n)
-        changed = np.array([histories.last_seq(user) > self._last_seq for user in users], np.uint8)
+        history = Histories.stack(context.histories, self._limit, context.items.n)
+        changed = np.array([held.last_seq > self._last_seq for held in context.histories], np.uint8)
         column = context.items.columns.get(self._category)
         if column is None or column.kind not in ("string", "strings"):
             favourites = np.empty((len(users), 0), np.int32)

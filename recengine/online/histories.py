@@ -1,8 +1,7 @@
 """What every user did, in memory: the part of the online state that requests read.
 
 A large base (CSR, made in one pass) carries the users that nothing has happened to since; an overlay carries the
-touched ones. Both hold the same two rows a user: entries (item, weight, time; oldest first) as models see them, and
-touched items with the bits of the event types.
+touched ones, one `History` each, replaced whole, so that a reader sees a user before or after an event, never between.
 """
 
 from collections.abc import Sequence
@@ -11,109 +10,112 @@ import numpy as np
 import numpy.typing as npt
 
 from recengine.config import EventType
-from recengine.features.interaction import event_weights, extend, interactions, seen
-from recengine.types import F32, I32, I64, U32, EventColumns, Interactions
+from recengine.features.interaction import event_bits, event_weights, extend, interactions, seen
+from recengine.types import F32, I32, U64, EventColumns, History, Interactions
 
 __all__ = ("Histories",)
 
-Row = tuple[I32, F32, I64]
-_NOTHING: Row = (np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.int64))
+
+_NOTHING = History(
+    np.empty(0, np.int32),
+    np.empty(0, np.float32),
+    np.empty(0, np.int64),
+    np.empty(0, np.int32),
+    np.empty(0, np.uint64),
+    -1,
+)
 
 
 class Histories:
-    """Entries and touched items of all users.
+    """Histories of all users. Writers are serialised by the fold (`state.py`).
 
-    Not locked: writers are serialised by the fold (`state.py`); a reader sees a user's row before or after an
-    event, never between.
+    Parameters
+    ----------
+    rules : what event types mean.
+    events : ordered by (user, time, seq); the base is made of them. Cost: two sorts.
     """
 
-    def __init__(self, rules: tuple[EventType, ...]) -> None:
+    def __init__(self, rules: tuple[EventType, ...], events: EventColumns, n_users: int, n_items: int) -> None:
         self._rules = rules
-        self._entries = Interactions(0, 0, np.zeros(1, np.int64), *_NOTHING)
-        self._seen: tuple[I64, I32, U32] = (np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.uint32))
-        self._last = np.empty(0, np.int64)
-        self._overlay: dict[int, Row] = {}
-        self._overlay_seen: dict[int, tuple[I32, U32]] = {}
-        self._overlay_last: dict[int, int] = {}
+        self._base = interactions(events, event_weights(events, rules), n_users, n_items)
+        self._seen = seen(events, event_bits(events, rules), n_users, n_items)
+        self._last = np.full(n_users, -1, np.int64)
+        np.maximum.at(self._last, events.user, events.seq)
+        self._overlay: dict[int, History] = {}
 
-    def apply(self, events: EventColumns, n_users: int, n_items: int) -> None:
-        """Fold events, ordered by (user, time, seq), in. Cost.
+    def apply(self, events: EventColumns) -> I32:
+        """Fold later events, ordered by (user, time, seq), in; about 50 us a touched user.
 
-        Two sorts for the first batch, then about 50 us a touched user.
+        Returns the rows of users for whom an event came late: their entries are in the order of arrival now, and want
+        to be `replace`d by what the store holds.
         """
-        if len(events.seq) == 0:
-            return
-        weights = event_weights(events, self._rules)
-        if self._entries.n_users == 0:
-            self._entries = interactions(events, weights, n_users, n_items)
-            self._seen = seen(events, n_users, n_items)
-            self._last = np.full(n_users, -1, np.int64)
-            np.maximum.at(self._last, events.user, events.seq)
-            return
-        cuts = np.flatnonzero(np.diff(events.user)) + 1
-        for block in np.split(np.arange(len(events.user)), cuts):
-            self._touch(int(events.user[block[0]]), events, weights, block)
+        weights, bits = event_weights(events, self._rules), event_bits(events, self._rules)
+        late: list[int] = []
+        cuts = np.flatnonzero(events.user[1:] != events.user[:-1]) + 1
+        for block in np.split(np.arange(len(events.user)), cuts) if len(events.user) else ():
+            user = int(events.user[block[0]])
+            row = self.row(user)
+            if len(row.times) and int(events.time[block[0]]) < int(row.times[-1]):
+                late.append(user)
+            self._overlay[user] = _extended(row, events, weights, bits, block)
+        return np.array(late, np.int32)
 
-    def entries(self, user: int) -> Row:
-        """Return one user's (items, weights, times), oldest first; read-only by convention."""
+    def replace(self, events: EventColumns) -> None:
+        """Make the rows of some users anew from all their events, ordered by (user, time, seq)."""
+        weights, bits = event_weights(events, self._rules), event_bits(events, self._rules)
+        cuts = np.flatnonzero(events.user[1:] != events.user[:-1]) + 1
+        for block in np.split(np.arange(len(events.user)), cuts) if len(events.user) else ():
+            self._overlay[int(events.user[block[0]])] = _extended(_NOTHING, events, weights, bits, block)
+
+    def row(self, user: int) -> History:
+        """Return one user's row; an empty one for a user that did nothing."""
         row = self._overlay.get(user)
         if row is not None:
             return row
-        base = self._entries
+        base = self._base
         if not 0 <= user < base.n_users:
             return _NOTHING
         lo, hi = base.indptr[user], base.indptr[user + 1]
-        return base.items[lo:hi], base.weights[lo:hi], base.times[lo:hi]
-
-    def touched(self, user: int, bits: int) -> I32:
-        """Return the items that an event of one of the types in `bits` touched."""
-        items, held = self._seen_row(user)
-        touched: I32 = items[(held & np.uint32(bits)) != 0]
-        return touched
-
-    def last_seq(self, user: int) -> int:
-        """Return the number of the user's last event; -1 = none."""
-        last = self._overlay_last.get(user)
-        if last is not None:
-            return last
-        return int(self._last[user]) if 0 <= user < len(self._last) else -1
-
-    def gather(self, users: Sequence[int], limit: int, n_items: int) -> Interactions:
-        """Stack the latest `limit` entries of each user into one batch."""
-        if len(users) == 1:
-            items, weights, times = self.entries(users[0])
-            indptr = np.array([0, min(len(items), limit)], np.int64)
-            return Interactions(1, n_items, indptr, items[-limit:], weights[-limit:], times[-limit:])
-        rows = [self.entries(user) for user in users]
-        indptr = np.zeros(len(rows) + 1, np.int64)
-        np.cumsum([min(len(row[0]), limit) for row in rows], out=indptr[1:])
-        items, weights, times = (
-            (np.concatenate([row[part][-limit:] for row in rows]) for part in range(3)) if rows else _NOTHING
+        first, end = self._seen[0][user], self._seen[0][user + 1]
+        return History(
+            base.items[lo:hi],
+            base.weights[lo:hi],
+            base.times[lo:hi],
+            self._seen[1][first:end],
+            self._seen[2][first:end],
+            int(self._last[user]),
         )
+
+    @staticmethod
+    def stack(rows: Sequence[History], limit: int, n_items: int) -> Interactions:
+        """Stack the latest `limit` entries of each row into one batch."""
+        if len(rows) == 1:
+            row = rows[0]
+            indptr = np.array([0, min(len(row.items), limit)], np.int64)
+            return Interactions(1, n_items, indptr, row.items[-limit:], row.weights[-limit:], row.times[-limit:])
+        indptr = np.zeros(len(rows) + 1, np.int64)
+        np.cumsum([min(len(row.items), limit) for row in rows], out=indptr[1:])
+        if not rows:
+            return Interactions(0, n_items, indptr, *_NOTHING[:3])
+        items = np.concatenate([row.items[-limit:] for row in rows])
+        weights = np.concatenate([row.weights[-limit:] for row in rows])
+        times = np.concatenate([row.times[-limit:] for row in rows])
         return Interactions(len(rows), n_items, indptr, items, weights, times)
 
-    def _touch(self, user: int, events: EventColumns, weights: F32, block: npt.NDArray[np.int64]) -> None:
-        items, held, times = self.entries(user)
-        entries = {int(i): (float(w), int(t)) for i, w, t in zip(items, held, times, strict=True)}
-        bits = dict(zip(*(part.tolist() for part in self._seen_row(user)), strict=True))
-        for at in block.tolist():
-            item = int(events.item[at])
-            extend(entries, item, float(weights[at]), int(events.time[at]))
-            bits[item] = bits.get(item, 0) | 1 << min(int(events.type[at]), 31)
-        self._overlay[user] = (
-            np.fromiter(entries, np.int32, len(entries)),
-            np.array([w for w, _ in entries.values()], np.float32),
-            np.array([t for _, t in entries.values()], np.int64),
-        )
-        touched = sorted(bits)
-        self._overlay_seen[user] = np.array(touched, np.int32), np.array([bits[i] for i in touched], np.uint32)
-        self._overlay_last[user] = max(self.last_seq(user), int(events.seq[block].max()))
 
-    def _seen_row(self, user: int) -> tuple[I32, U32]:
-        row = self._overlay_seen.get(user)
-        if row is not None:
-            return row
-        if not 0 <= user < len(self._seen[0]) - 1:
-            return np.empty(0, np.int32), np.empty(0, np.uint32)
-        lo, hi = self._seen[0][user], self._seen[0][user + 1]
-        return self._seen[1][lo:hi], self._seen[2][lo:hi]
+def _extended(row: History, events: EventColumns, weights: F32, bits: U64, block: npt.NDArray[np.int64]) -> History:
+    entries = {int(i): (float(w), int(t)) for i, w, t in zip(row.items, row.weights, row.times, strict=True)}
+    touched: dict[int, int] = dict(zip(row.touched.tolist(), row.bits.tolist(), strict=True))
+    for at in block.tolist():
+        item = int(events.item[at])
+        extend(entries, item, float(weights[at]), int(events.time[at]))
+        touched[item] = touched.get(item, 0) | int(bits[at])
+    order = sorted(touched)
+    return History(
+        np.fromiter(entries, np.int32, len(entries)),
+        np.array([w for w, _ in entries.values()], np.float32),
+        np.array([t for _, t in entries.values()], np.int64),
+        np.array(order, np.int32),
+        np.array([touched[item] for item in order], np.uint64),
+        max(row.last_seq, int(events.seq[block].max())),
+    )

@@ -35,7 +35,7 @@ _WORDS = {
 def title(items: Catalogue, item: int, fallback: str) -> str:
     """Name an item in words: its `title` attribute, else its id."""
     column = items.columns.get("title")
-    if column is None or item >= items.n:
+    if column is None or not 0 <= item < items.n:
         return fallback
     if column.kind == "text":
         return str(column.data[item] or fallback)

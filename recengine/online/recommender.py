@@ -16,6 +16,7 @@ from recengine.online.context import Resolver
 from recengine.online.diversity import Diversity
 from recengine.online.ensemble import Ensemble
 from recengine.online.features import FeatureService
+from recengine.online.lists import Lists
 from recengine.online.response import Renderer
 from recengine.online.rules import Rules
 from recengine.online.scoring import Scoring
@@ -23,7 +24,7 @@ from recengine.online.state import State
 from recengine.online.trace import Trace
 from recengine.retrieval.deployment import Deployment
 from recengine.store.vocab import Vocabulary
-from recengine.types import F32, I32, Explanation, Pool, Query, Request, Response
+from recengine.types import Explanation, Pool, Query, Request, Response
 
 __all__ = ("Recommender",)
 
@@ -46,6 +47,7 @@ class Recommender:
         self.ensemble = Ensemble(deployment, config.serving)
         self.diversity = Diversity(deployment, config.diversity)
         self.response = Renderer(deployment, items)
+        self.lists = Lists(deployment, state, self.candidates)
 
     def answer(
         self, requests: Sequence[Request], *, threads: int = 1
@@ -99,19 +101,3 @@ class Recommender:
         """Return what the models would be told of the user of `request`."""
         trace = Trace((request,))
         return self.features.of(self.context.resolve((request,), trace, 1), trace).query
-
-    def ranking(self, kind: str, n: int, category: str | None = None) -> tuple[I32, F32]:
-        """List available items along a precomputed order, with their popularity.
-
-        Parameters
-        ----------
-        kind : popular | trending | latest.
-        category : popular within this one.
-
-        Raises
-        ------
-        BadRequest : no such category was known when the deployment was trained.
-        """
-        query = self.query(Request())
-        rows = self.candidates.ranking(kind, n, category)
-        return rows, self.deployment.popularity.score(query, np.array([0, len(rows)], np.int64), rows)

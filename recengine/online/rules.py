@@ -8,9 +8,10 @@ import numpy as np
 
 from recengine.config import EventType, Serving
 from recengine.errors import BadRequest
-from recengine.expressions import depends_on_now, parse
+from recengine.expressions import Expression, depends_on_now, parse
 from recengine.expressions import mask as evaluate
-from recengine.features.interaction import type_bits
+from recengine.expressions.tree import Compare, Not, Within
+from recengine.features.interaction import HIDES, LAST_TYPE, SEEN, type_bit
 from recengine.online.caps import Caps
 from recengine.online.state import State
 from recengine.online.trace import Trace
@@ -19,7 +20,8 @@ from recengine.types import I32, Catalogue, Context, Mask, Ranked, Request
 
 __all__ = ("Rules",)
 
-_FILTERS_KEPT = 256
+_KEPT = 256
+"""Filters whose masks are kept, a byte an item each."""
 
 
 class Rules:
@@ -30,8 +32,7 @@ class Rules:
         self._items = items
         self._events = {event.type: event for event in events}
         self._category = config.category
-        self._filters: tuple[Catalogue, dict[str, Mask]] = (state.items, {})
-        self._bits: dict[tuple[tuple[str, ...], bool | tuple[str, ...]], tuple[int, int]] = {}
+        self._filters: tuple[Catalogue, dict[Expression, Mask]] = (state.items, {})
 
     def eligible(self, context: Context, trace: Trace) -> Mask:
         """Say which items each request may show: (B, n_items) uint8.
@@ -44,19 +45,18 @@ class Rules:
         mask[:] = context.items.available
         for b, request in enumerate(context.requests):
             row = mask[b]
-            for _, text in self._expressions(request):
-                row &= self._filter(text, context)
+            for _, tree in self._expressions(request):
+                row &= self._filter(tree, context)
             if request.allow is not None:
                 allowed = np.zeros(len(row), np.uint8)
                 allowed[self.rows(request.allow, "allow", context, b, trace)] = 1
                 row &= allowed
             if request.deny:
                 row[self.rows(request.deny, "deny", context, b, trace)] = 0
-            user = int(context.users[b])
-            if user >= 0:
-                seen, hidden = self._kinds(request.exclude_seen)
-                touched = self._state.histories.touched(user, seen | hidden)
-                row[touched[touched < len(row)]] = 0
+            held = context.histories[b]
+            if len(held.touched):
+                struck = held.touched[(held.bits & self._bits(request.exclude_seen)) != 0]
+                row[struck[struck < len(row)]] = 0
         trace.mark("eligibility")
         return mask
 
@@ -111,17 +111,13 @@ class Rules:
 
     def excluded_by(self, context: Context, item: int) -> tuple[str, ...]:
         """Name every rule that keeps `item` from the first request of the batch."""
-        request, user = context.requests[0], int(context.users[0])
+        request, held = context.requests[0], context.histories[0]
         found = [] if context.items.available[item] else ["unavailable"]
-        if user >= 0:
-            seen, hidden = self._kinds(request.exclude_seen)
-            found += [
-                name
-                for name, bits in (("blocked", hidden), ("seen", seen))
-                if item in self._state.histories.touched(user, bits)
-            ]
+        mine = int(held.bits[held.touched == item].sum())  # one entry or none
+        found += ["blocked"] if mine & HIDES else []
+        found += ["seen"] if mine & int(self._bits(request.exclude_seen)) & ~HIDES else []
         found += dict.fromkeys(
-            name for name, text in self._expressions(request) if not self._filter(text, context)[item]
+            name for name, tree in self._expressions(request) if not self._filter(tree, context)[item]
         )
         item_id = self._items.id(item)
         if request.allow is not None and item_id not in request.allow:
@@ -130,55 +126,41 @@ class Rules:
             found.append("deny")
         return tuple(found)
 
-    def _expressions(self, request: Request) -> list[tuple[str, str]]:
-        texts = [("filter", request.filter)] if request.filter else []
+    def _expressions(self, request: Request) -> list[tuple[str, Expression]]:
+        found: list[tuple[str, Expression]] = [("filter", parse(request.filter))] if request.filter else []
         if request.categories_any:
-            texts.append(("categories", f"`{self._category}` in {_quoted(request.categories_any)}"))
-        texts += [
-            ("categories", f"`{self._category}` == {_quoted((label,))[1:-1]}") for label in request.categories_all
-        ]
+            found.append(("categories", Within(self._category, request.categories_any)))
+        found += [("categories", Compare(self._category, "==", label)) for label in request.categories_all]
         if request.categories_none:
-            texts.append(("categories", f"not (`{self._category}` in {_quoted(request.categories_none)})"))
-        return texts
+            found.append(("categories", Not(Within(self._category, request.categories_none))))
+        return found
 
-    def _filter(self, text: str, context: Context) -> Mask:
+    def _filter(self, tree: Expression, context: Context) -> Mask:
         of, masks = self._filters
         if of is not context.items:
             masks = {}
             self._filters = (context.items, masks)
-        found = masks.get(text)
+        found = masks.get(tree)
         if found is None:
-            tree = parse(text)
             found = evaluate(tree, context.items, now=context.now)
             if depends_on_now(tree):
                 return found
-            if len(masks) >= _FILTERS_KEPT:
+            if len(masks) >= _KEPT:
                 masks.clear()
-            masks[text] = found
+            masks[tree] = found
         return found
 
-    def _kinds(self, exclude_seen: bool | tuple[str, ...]) -> tuple[int, int]:
-        types = self._state.types
-        key = (types, exclude_seen)
-        found = self._bits.get(key)
-        if found is None:
-            if isinstance(exclude_seen, tuple):
-                unknown = sorted(set(exclude_seen) - set(types) - set(self._events))
-                if unknown:
-                    raise BadRequest(
-                        f"exclude_seen: no event type {unknown[0]!r}",
-                        hint=f"known: {', '.join(sorted({*types, *self._events}))}",
-                    )
-                wanted = frozenset(exclude_seen)
-            else:
-                wanted = frozenset(t for t in types if exclude_seen and (t not in self._events or self._events[t].seen))
-            hides = frozenset(t for t in types if t in self._events and self._events[t].hides)
-            if len(self._bits) >= _FILTERS_KEPT:
-                self._bits.clear()
-            found = self._bits[key] = (type_bits(types, wanted), type_bits(types, hides))
-        return found
-
-
-def _quoted(labels: tuple[str, ...]) -> str:
-    escaped = (label.replace("\\", "\\\\").replace('"', '\\"') for label in labels)
-    return "[" + ", ".join(f'"{label}"' for label in escaped) + "]"
+    def _bits(self, exclude_seen: bool | tuple[str, ...]) -> np.uint64:
+        """Return the bits of `features.interaction` that strike an item out."""
+        if not isinstance(exclude_seen, tuple):
+            return np.uint64(HIDES | (SEEN if exclude_seen else 0))
+        bits, types = HIDES, self._state.types
+        for name in exclude_seen:
+            code = types.index(name) if name in types else -1
+            if code > LAST_TYPE:
+                raise BadRequest(f"exclude_seen: only the first {LAST_TYPE + 1} event types can be named, not {name!r}")
+            if code < 0 and name not in self._events:
+                known = ", ".join(sorted({*types, *self._events}))
+                raise BadRequest(f"exclude_seen: no event type {name!r}", hint=f"known: {known}")
+            bits |= type_bit(code) if code >= 0 else 0
+        return np.uint64(bits)

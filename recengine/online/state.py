@@ -10,20 +10,29 @@ from threading import Lock
 from typing import TypeAlias
 
 import msgspec
+import numpy as np
 
 from recengine.config import EventType
 from recengine.online.histories import Histories
-from recengine.types import Catalogue, EventColumns
+from recengine.types import I32, Catalogue, EventColumns
 
-__all__ = ("EventsFrame", "Frame", "ItemsFrame", "State", "UsersFrame")
+__all__ = ("EventsFrame", "Frame", "HistoriesFrame", "ItemsFrame", "State", "UsersFrame")
 
 
 class EventsFrame(msgspec.Struct, frozen=True):
-    """Events, ordered by (user, time, seq)."""
+    """New events, ordered by (user, time, seq). The first frame, or one of a share of all, makes a new base."""
 
     events: EventColumns
     n_users: int
     n_items: int
+    whole: bool = False
+    """These are all events there are."""
+
+
+class HistoriesFrame(msgspec.Struct, frozen=True):
+    """All events of some users, ordered by (user, time, seq): what stood in the order of arrival is put right."""
+
+    events: EventColumns
 
 
 class ItemsFrame(msgspec.Struct, frozen=True):
@@ -38,31 +47,41 @@ class UsersFrame(msgspec.Struct, frozen=True):
     users: Catalogue
 
 
-Frame: TypeAlias = EventsFrame | ItemsFrame | UsersFrame
+Frame: TypeAlias = EventsFrame | HistoriesFrame | ItemsFrame | UsersFrame
 
 
 class State:
     """Everything that serving knows and training does not have to be run for."""
 
     def __init__(self, rules: tuple[EventType, ...], items: Catalogue, users: Catalogue) -> None:
-        self.histories = Histories(rules)
+        self._rules = rules
+        self._lock = Lock()
+        rows, places = np.empty(0, np.int32), np.empty(0, np.int64)
+        nothing = EventColumns(places, rows, rows, rows.astype(np.int16), rows.astype(np.float32), places, ())
+        self.histories = Histories(rules, nothing, 0, 0)
         self.items = items
         self.users = users
         self.types: tuple[str, ...] = ()
         """Event types by code, as the store numbers them."""
         self.seq = -1
         """Of the last frame applied."""
-        self._lock = Lock()
 
-    def apply(self, seq: int, frame: Frame) -> None:
-        """Fold one frame in. Frames come in the order of `seq`."""
+    def apply(self, seq: int, frame: Frame) -> I32:
+        """Fold one frame in; frames come in the order of `seq`. Returns users whose events came late, if any."""
+        late = np.empty(0, np.int32)
         with self._lock:
             match frame:
-                case EventsFrame():
-                    self.histories.apply(frame.events, frame.n_users, frame.n_items)
+                case EventsFrame(whole=True):
                     self.types = frame.events.types
+                    self.histories = Histories(self._rules, frame.events, frame.n_users, frame.n_items)
+                case EventsFrame():
+                    self.types = frame.events.types
+                    late = self.histories.apply(frame.events)
+                case HistoriesFrame():
+                    self.histories.replace(frame.events)
                 case ItemsFrame():
                     self.items = frame.items
                 case UsersFrame():
                     self.users = frame.users
             self.seq = max(self.seq, seq)
+        return late

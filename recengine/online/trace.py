@@ -43,7 +43,8 @@ class Trace:
     def degrade(self, reason: str, row: int | None = None) -> None:
         """Note what could not be done, for the batch or for one row."""
         if row is None:
-            self.degraded.append(reason)
+            if reason not in self.degraded:
+                self.degraded.append(reason)
         else:
             self.notes.setdefault(row, []).append(reason)
 

@@ -111,7 +111,7 @@ def made(seed, config, users):
         "v1", members, popularity, Demographic().fit(data), n_users=N_USERS, n_items=N_ITEMS, last_seq=int(events.seq.max())
     )
     state = State(config.event, items, users)
-    state.apply(int(events.seq.max()), EventsFrame(events, N_USERS, N_ITEMS))
+    state.apply(int(events.seq.max()), EventsFrame(events, N_USERS, N_ITEMS, whole=True))
     user_ids, item_ids = Vocabulary(f"u{k}" for k in range(N_USERS)), Vocabulary(f"i{k}" for k in range(N_ITEMS))
     return World(config, state, Recommender(deployment, state, user_ids, item_ids, config), user_ids, item_ids, events)
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recengine.config import DEFAULT_EVENTS, EventType
-from recengine.features.interaction import event_weights, extend, interactions, seen, type_bits
+from recengine.features.interaction import HIDES, SEEN, event_bits, event_weights, extend, interactions, seen, type_bit
 from recengine.online.histories import Histories
 from recengine.types import EventColumns
 
@@ -53,31 +53,50 @@ def test_interactions_are_the_definition(rows):
         assert mine == expected.get(user, [])
 
 
+def part_of(whole, keep):
+    return EventColumns(*(getattr(whole, f)[keep] for f in whole.__struct_fields__[:-1]), whole.types)
+
+
+def same(left, right):
+    for a, b in zip(left, right, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 @given(events, st.integers(0, 40))
 def test_folding_events_later_gives_what_one_load_gives(rows, cut):
-    together, apart = Histories(DEFAULT_EVENTS), Histories(DEFAULT_EVENTS)
-    together.apply(columns(rows), 5, 6)
     whole = columns(rows)
-    for part in (whole.seq < cut, whole.seq >= cut):
-        piece = EventColumns(*(getattr(whole, f)[part] for f in whole.__struct_fields__[:-1]), whole.types)
-        apart.apply(piece, 5, 6)
+    together = Histories(DEFAULT_EVENTS, whole, 5, 6)
+    apart = Histories(DEFAULT_EVENTS, part_of(whole, whole.seq < cut), 5, 6)
+    assert len(apart.apply(part_of(whole, whole.seq >= cut))) == 0, "nothing came late"
     for user in range(-1, 7):
-        for left, right in zip(together.entries(user), apart.entries(user), strict=True):
-            np.testing.assert_array_equal(left, right)
-        for bits in (1, 2, 4, 8, 16, 31):
-            np.testing.assert_array_equal(together.touched(user, bits), apart.touched(user, bits))
-        assert together.last_seq(user) == apart.last_seq(user)
+        same(together.row(user), apart.row(user))
+
+
+@given(events, st.integers(0, 40), st.integers(0, 2**16))
+def test_late_events_are_reported_and_put_right_by_all_events_of_their_users(rows, cut, seed):
+    whole = columns(rows)
+    times = np.random.default_rng(seed).permutation(len(rows)).astype(np.int64)
+    shuffled = EventColumns(whole.seq, whole.user, whole.item, whole.type, whole.value, times[whole.seq], whole.types)
+    order = np.lexsort((shuffled.seq, shuffled.time, shuffled.user))
+    shuffled = part_of(shuffled, order)
+    together = Histories(DEFAULT_EVENTS, shuffled, 5, 6)
+    apart = Histories(DEFAULT_EVENTS, part_of(shuffled, shuffled.seq < cut), 5, 6)
+    late = apart.apply(part_of(shuffled, shuffled.seq >= cut))
+    apart.replace(part_of(shuffled, np.isin(shuffled.user, late)))
+    for user in range(5):
+        same(together.row(user), apart.row(user))
 
 
 @given(events)
 def test_touched_items_carry_the_types_that_touched_them(rows):
-    indptr, items, bits = seen(columns(rows), 5, 6)
+    ev = columns(rows)
+    indptr, items, bits = seen(ev, event_bits(ev, DEFAULT_EVENTS), 5, 6)
     for user in range(5):
         mine = dict(zip(items[indptr[user] : indptr[user + 1]].tolist(), bits[indptr[user] : indptr[user + 1]].tolist(), strict=True))
         expected = {}
         for u, item, kind in rows:
             if u == user:
-                expected[item] = expected.get(item, 0) | 1 << kind
+                expected[item] = expected.get(item, 0) | type_bit(kind) | (0 if TYPES[kind] == "ignore" else SEEN)
         assert mine == expected
 
 
@@ -101,17 +120,18 @@ def test_a_late_event_adds_but_never_overturns_a_later_opinion():
     assert entries == {1: (-1.0, 200)}
 
 
-def test_type_bits_share_the_last_bit_beyond_31_types():
-    names = tuple(f"t{k}" for k in range(40))
-    assert type_bits(names, frozenset({"t0", "t35", "t39"})) == 1 | 1 << 31
+def test_behaviour_is_exact_for_any_number_of_types():
+    names = (*(f"t{k}" for k in range(70)), "ignore", "block")
+    ev = columns([(0, 0, 70), (0, 1, 71), (0, 2, 69), (0, 3, 5)], types=names)
+    bits = event_bits(ev, DEFAULT_EVENTS).tolist()
+    assert bits == [0, SEEN | HIDES, SEEN, SEEN | type_bit(5)]
 
 
 def test_a_batch_of_histories_is_its_rows():
-    histories = Histories(DEFAULT_EVENTS)
-    histories.apply(columns([(0, 0, 0), (0, 1, 1), (2, 3, 1), (0, 2, 1)]), 3, 5)
-    batch = histories.gather([2, -1, 0], 2, 5)
+    histories = Histories(DEFAULT_EVENTS, columns([(0, 0, 0), (0, 1, 1), (2, 3, 1), (0, 2, 1)]), 3, 5)
+    batch = histories.stack([histories.row(user) for user in (2, -1, 0)], 2, 5)
     assert batch.indptr.tolist() == [0, 1, 1, 3]
     assert batch.items.tolist() == [3, 1, 2]
-    single = histories.gather([0], 2, 5)
-    assert single.items.tolist() == [1, 2]
-    assert histories.gather([1], 2, 5).indptr.tolist() == [0, 0]
+    assert histories.stack([histories.row(0)], 2, 5).items.tolist() == [1, 2]
+    assert histories.stack([histories.row(1)], 2, 5).indptr.tolist() == [0, 0]
+    assert histories.stack([], 2, 5).n_users == 0
