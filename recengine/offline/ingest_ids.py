@@ -53,7 +53,8 @@ class IdReader:
         if self._raw is None:
             positions = self._positions if good is None else self._positions[good]
             return self._draft.encoded(positions, self._names, some=good is not None)
-        at = (self._raw if good is None else self._raw[good]) - self._low
+        raw = self._raw if good is None else self._raw[good]
+        at = raw.astype(np.int64, copy=False) - self._low  # int64 first: a span of int16 does not fit an int16
         out: I32 = self._table[at]
         missing = np.flatnonzero(out < 0)
         if len(missing):
