@@ -102,11 +102,13 @@ class Database:
 
         Calls queue. `committed` is called on the writer thread right after the commit. An interrupt (Ctrl-C) while
         waiting rolls the transaction back, unless it is committed already, before it goes on.
+
+        Raises
+        ------
+        EngineFault : the database is closed, or this is the writer thread.
         """
         if self._writer.runs_here():
             raise EngineFault("a write was started inside a write", hint="please report this")
-        if self._closed:
-            raise EngineFault("the database is closed", hint="open it again")
         future: Future[T] = self._writer.submit(self._transact, fn, committed)
         try:
             return future.result()
@@ -188,9 +190,7 @@ class Database:
                 cursor.close()
         self._cursors.clear()
         if self._connection is not None:
-            with suppress(
-                duckdb.Error
-            ):  # closing checkpoints; what cannot be checkpointed stays in the log and is replayed
+            with suppress(duckdb.Error):  # closing checkpoints; what cannot be stays in the log and is replayed
                 self._connection.close()
         self._connection = None
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from recengine.errors import EngineFault
+
 __all__ = ("Writer",)
 
 T = TypeVar("T")
@@ -19,12 +21,19 @@ class Writer:
     """Runs calls one after the other on a thread of its own."""
 
     def __init__(self, name: str) -> None:
+        self._lock = threading.Lock()  # a call queued behind the end would never run, and be awaited for ever
+        self._stopped = False
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def submit(self, fn: Callable[..., T], *args: Any) -> Future[T]:
-        """Queue `fn(*args)`; the future holds its result or error."""
+        """Queue `fn(*args)`; the future holds its result or error.
+
+        Raises
+        ------
+        EngineFault : the writer was stopped.
+        """
         future: Future[T] = Future()
 
         def call() -> None:
@@ -37,7 +46,10 @@ class Writer:
             else:
                 future.set_result(result)
 
-        self._calls.put(call)
+        with self._lock:
+            if self._stopped:
+                raise EngineFault("the database is closed", hint="open it again")
+            self._calls.put(call)
         return future
 
     def runs_here(self) -> bool:
@@ -45,8 +57,11 @@ class Writer:
         return threading.current_thread() is self._thread
 
     def stop(self) -> None:
-        """Finish what is queued and end the thread."""
-        self._calls.put(None)
+        """Finish what is queued and end the thread. Idempotent."""
+        with self._lock:
+            if not self._stopped:
+                self._stopped = True
+                self._calls.put(None)
         self._thread.join()
 
     def _run(self) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from pathlib import Path
 
 import duckdb
@@ -17,6 +18,7 @@ from recengine.store import directory
 from recengine.store.cursor import Cursor
 from recengine.store.database import FILE, Database
 from recengine.store.queries import query
+from recengine.store.writer import Writer
 
 LIMITS = Storage(threads=1)
 
@@ -122,6 +124,44 @@ def test_a_closed_database_says_so(shop):
     for use in (database.read, lambda: database.write(note("x"))):
         with pytest.raises(EngineFault, match="closed"):
             use()
+
+
+def test_writes_that_race_with_the_close_are_done_or_refused_and_none_waits_for_ever(shop):
+    database = Database.open(shop / FILE, LIMITS)
+    refused: list[str] = []
+    done: list[str] = []
+
+    def work(k: int) -> None:
+        for n in range(10_000):
+            try:
+                database.write(note(f"{k}-{n}"))
+            except EngineFault as err:
+                refused.append(str(err))
+                return
+            done.append(f"{k}-{n}")
+
+    threads = [threading.Thread(target=work, args=(k,), daemon=True) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    while len(done) < 8:
+        time.sleep(0.001)
+    database.close()
+    for thread in threads:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in threads)
+    assert len(refused) == 4
+    assert all("closed" in text for text in refused)
+    with Database.open(shop / FILE, LIMITS) as database:
+        assert sorted(notes(database)) == sorted(done)
+
+
+def test_a_call_behind_the_end_of_the_writer_is_refused():
+    writer = Writer("test")
+    assert writer.submit(lambda: 7).result(10) == 7
+    writer.stop()
+    writer.stop()
+    with pytest.raises(EngineFault, match="closed"):
+        writer.submit(lambda: 7)
 
 
 def test_sql_reaches_nothing_outside_and_cannot_change_the_configuration(shop, tmp_path):
