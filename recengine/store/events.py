@@ -1,8 +1,8 @@
 """Events in the store: read as columns for training and serving, appended by ingest.
 
 The table has no key and no index, so equality is decided set-wise when a source is appended: by `event_id` where it is
-given, else by content (user, item, type, value, time and which of the equal ones), and for sources without an order
-column by a fingerprint of the source.
+given, else by content (user, item, type, value, time and which of the equal ones), or, for sources without an order
+column, by a fingerprint of the source.
 """
 
 import hashlib
@@ -125,8 +125,8 @@ class EventSink:
         if ordered:
             self._direct = apart and not ids
         else:
-            self._direct = cursor.row(query("store/count_sources"))[0] == 0
-        self._prints = [hashlib.blake2b(digest_size=16) for _ in range(4)]
+            self._direct = cursor.row(query("store/count_sources"))[0] == 0 and not ids
+        self._prints = [hashlib.blake2b(digest_size=16) for _ in range(5 if ids else 4)]
         self._ids = ids
         self._texts = False
         self._waiting: list[pa.RecordBatch] = []
@@ -144,8 +144,11 @@ class EventSink:
         columns: dict[str, Any] = {"seq": seq, **batch}
         if not self._ordered:
             columns["time"] = np.arange(self.first_time + self.taken, self.first_time + self.taken + n, dtype=np.int64)
-            for digest, name in zip(self._prints, ("user", "item", "type", "value"), strict=True):
+            for digest, name in zip(self._prints[:4], ("user", "item", "type", "value"), strict=True):
                 digest.update(np.ascontiguousarray(columns[name]).data)
+            if self._ids:  # the same content under other ids is another source
+                names = columns["event_id"].to_pylist()
+                self._prints[4].update("".join(f"{name or ''}\0" for name in names).encode())
         self._texts |= any(name in columns for name in _TEXTS)
         if self._texts or not self._direct:
             columns = {name: pa.nulls(n, pa.string()) for name in _TEXTS} | columns
@@ -180,12 +183,12 @@ class EventSink:
         if self._direct:
             return self.taken
         kept = 0
+        if self._ids and not known:
+            kept += self._cursor.changed(query("store/keep_staged_events_by_id"))
         if self._ordered:
-            if self._ids:
-                kept += self._cursor.changed(query("store/keep_staged_events_by_id"))
             kept += self._cursor.changed(query("store/keep_staged_events_by_content"), {"before": self.first_seq})
         elif not known:
-            kept = self._cursor.changed(query("store/keep_all_staged_events"))
+            kept += self._cursor.changed(query("store/keep_staged_events_without_id"))
         if self._texts and kept:
             self._cursor.execute(query("store/keep_staged_event_ids"), {"before": self.first_seq})
         self._cursor.execute(query("store/unstage_events"))

@@ -10,7 +10,7 @@ CREATE TABLE decisions (
     items VARCHAR[] NOT NULL, -- best first
     scores FLOAT[] NOT NULL,
     reasons VARCHAR[] NOT NULL, -- the leading reason of each item
-    contributions VARCHAR NOT NULL, -- JSON: for each item {model: share of the score}
+    contributions VARCHAR NOT NULL, -- JSON: for each item {model: what it adds to the score, in log-odds}
     degraded VARCHAR[] NOT NULL,
     batch INTEGER NOT NULL, -- requests answered together
     times VARCHAR NOT NULL -- JSON: {stage: nanoseconds of the batch}

@@ -163,6 +163,19 @@ def test_an_event_id_counts_once_within_a_file_and_after(shop):
     assert texts == [("e1",), ("e2",)]
 
 
+def test_an_event_id_counts_once_without_an_order_too(shop):
+    rows = {"user": ["a", "a", "b"], "item": ["x", "x", "y"], "event_id": ["e1", "e1", None]}
+    assert shop.ingest(events=rows).sources[0].stored == 2
+    assert shop.ingest(events=rows).sources[0].stored == 0  # the same source
+    again = {"user": ["a", "c", "b"], "item": ["x", "x", "y"], "event_id": ["e1", "e2", None]}
+    report = shop.ingest(events=again).sources[0]  # e1 was delivered again; an event without an id is a new one
+    assert (report.stored, report.duplicates) == (2, 1)
+    assert [row[:2] for row in shop.events()] == [("a", "x"), ("b", "y"), ("c", "x"), ("b", "y")]
+    renamed = again | {"event_id": ["e3", "e4", "e5"]}
+    assert shop.ingest(events=renamed).sources[0].stored == 3  # the same content under other ids is not known
+    assert shop.ingest(events=again).sources[0].stored == 0
+
+
 def test_sessions_and_requests_are_kept(shop):
     rows = {
         "user": ["a", "b"],
