@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from recengine.errors import EngineFault
 from recengine.store import decisions as module
 from recengine.store.decisions import Decisions
 from recengine.types import Recommendation, Response
@@ -93,14 +94,71 @@ def test_records_of_many_threads_all_arrive_once(shop):
     assert shop.database.read().row("SELECT count(*), count(DISTINCT request_id) FROM decisions") == (800, 800)
 
 
-def test_the_buffer_is_bounded_and_losses_are_counted(shop, monkeypatch):
+def test_who_answers_faster_than_the_disk_takes_waits_and_loses_nothing(shop, monkeypatch):
+    monkeypatch.setattr(module, "LIMIT", 8)
+    monkeypatch.setattr(module, "BATCH", 4)
+    log = Decisions(shop.database)
+    held = threading.Timer(0.3, log._flushing.release)
+    log._flushing.acquire()
+    held.start()
+    for k in range(200):
+        log.record([reply(f"r{k}")], {})
+    log.record([reply(f"more{k}") for k in range(100)], {})  # more at once than fit
+    log.close()
+    assert (log.dropped, stored(shop)) == (0, 300)
+
+
+def test_where_nothing_is_written_the_buffer_is_bounded_and_losses_are_counted(shop, monkeypatch):
     monkeypatch.setattr(module, "LIMIT", 5)
+    monkeypatch.setattr(module, "PATIENCE", 0.5)
     log = Decisions(shop.database)
     with log._flushing:
+        before = time.monotonic()
         log.record([reply(f"r{k}") for k in range(8)], {})
+        log.record([reply("r8")], {})  # it waited once in vain, and does not again
+        assert 0.5 <= time.monotonic() - before < 0.95
     log.close()
-    assert (log.dropped, stored(shop)) == (3, 5)
-    assert shop.database.read().row("SELECT min(request_id) FROM decisions") == ("r3",)
+    assert (log.dropped, stored(shop)) == (4, 5)
+    assert shop.database.read().row("SELECT min(request_id) FROM decisions") == ("r4",)
+
+
+HALF = "\ud800"  # half a surrogate pair: Python holds it, UTF-8 does not
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        Response(request_id="b", user_id=HALF, items=(), version="v"),
+        Response(request_id=HALF, user_id="u", items=(), version="v"),
+        Response(request_id="b", user_id="u", items=(Recommendation(HALF, 1.0, "x"),), version="v"),
+        Response(request_id="b", user_id="u", items=(Recommendation("x", 1.0, "x", contributions={HALF: 1.0}),), version="v"),
+        Response(request_id="b", user_id=7, items=(), version="v"),
+    ],
+)
+def test_what_cannot_be_stored_is_dropped_and_counted_and_the_rest_is_kept(shop, broken):
+    log = Decisions(shop.database)
+    log.record([reply("r1"), broken, *(reply(f"r{k}") for k in range(2, 40)), broken], {})
+    assert log.read("r39").items == ("x", "y")
+    assert log.read(broken.request_id) is None
+    assert (log.dropped, stored(shop)) == (2, 39)
+    log.record([broken], {})  # a batch of nothing else
+    log.record([reply("later")], {})
+    assert log.read("later").request_id == "later"
+    assert log._thread.is_alive()
+    log.close()
+    assert (log.dropped, stored(shop)) == (3, 40)
+
+
+def test_closing_ends_the_thread_where_the_database_cannot_write(shop):
+    log = Decisions(shop.database)
+    with log._flushing:
+        log.record([reply("r1"), reply("r2")], {})
+        shop.database.close()
+    with pytest.raises(EngineFault, match="closed"):
+        log.close()
+    assert not log._thread.is_alive()
+    assert log.dropped == 2
+    log.close()
 
 
 @pytest.mark.parametrize(("rate", "low", "high"), [(0.0, 0, 0), (0.5, 400, 600), (1.0, 1000, 1000)])
