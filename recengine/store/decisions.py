@@ -18,7 +18,6 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from recengine.errors import RecEngineError
 from recengine.store.cursor import Cursor
 from recengine.store.database import Database
 from recengine.store.queries import query
