@@ -4,11 +4,14 @@ In: the store as of a moment. Out: `Built`: three `TrainingData` (for choices, f
 same `features/` as serving uses, and the held-out items of each user for the first two.
 
 Why only new items are targets: the engine recommends what a user has not met yet, so an item that the user had met
-before the cut is neither a hit nor a miss. Nothing later than a cut is read before it: each part is aggregated anew.
+before the cut is neither a hit nor a miss. Nothing later than a cut is read before it: each part is aggregated anew,
+and gets the users and items as they were at its cut. Where events have no moments but an order of their own, no version
+of an item can be placed among them, and every part gets the latest.
 """
 
 from collections.abc import Callable
 from functools import partial
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -26,6 +29,7 @@ from recengine.types import (
     MICROSECONDS_FROM,
     Bools,
     Catalogue,
+    Column,
     EventColumns,
     Interactions,
     Mask,
@@ -52,6 +56,9 @@ __all__ = (
 ENOUGH_USERS = 50
 """Fewer users cannot judge the live deployment: with 50 the interval of a mean is +- 0.28 standard deviations."""
 NEVER = int(np.iinfo(np.int64).max)
+Cut: TypeAlias = Callable[[EventColumns, F32, int, Bools, float], Bools]
+Catalogues: TypeAlias = Callable[[int], tuple[Catalogue, Catalogue]]
+"""(users, items) as they were at a moment, int64 microseconds."""
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -67,13 +74,16 @@ class Part(msgspec.Struct, frozen=True):
 
     `seen`: what each user had met by the cut in a way that hides an item: indptr int64 (n_users + 1,), items int32.
     `targets`: what users engaged with after the cut and had not met before; only users with such an item.
-    `first_seq`: the lowest number of the held-out events; who has learned from it or a later one cannot be judged here.
+    `first_seq`, `first_time`: the lowest number and time of the held-out events; who has learned from such a one cannot
+    be judged here. `last_seqs` int64 (n_users,): the number of each user's last event before the cut, -1 = none.
     """
 
     data: TrainingData
     seen: tuple[I64, I32]
     targets: Rows
     first_seq: int
+    first_time: int
+    last_seqs: I64
 
 
 class BuildReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +116,7 @@ class Built(msgspec.Struct, frozen=True):
     """Learn from all but the latest events, report on those."""
     everything: TrainingData
     last_seq: int
+    """All events up to this number were learned from."""
     report: BuildReport
 
 
@@ -116,12 +127,27 @@ def run(database: Database, config: Config, *, as_of: int | None = None, after: 
     ------
     EmptyData : there are too few events to learn from and to judge by.
     """
-    events = read_events(database, as_of=as_of)
-    return split(events, config, read_users(database, as_of=as_of), read_items(database, as_of=as_of), after=after)
+    events = read_events(database)  # all of them in one read, to know what `as_of` leaves out
+    late = np.zeros(len(events.seq), np.bool_) if as_of is None else events.time > as_of
+    first_late = int(events.seq[late].min()) if late.any() else NEVER
+    moment = None if as_of is None or as_of < MICROSECONDS_FROM else as_of
+    users, items = read_users(database, as_of=moment), read_items(database, as_of=moment)
+
+    def catalogues(at: int) -> tuple[Catalogue, Catalogue]:
+        return _first(read_users(database, as_of=at), users.n), _first(read_items(database, as_of=at), items.n)
+
+    built = split(_where(events, ~late), config, users, items, after=after, catalogues=catalogues)
+    return msgspec.structs.replace(built, last_seq=min(built.last_seq, first_late - 1))
 
 
 def split(
-    events: EventColumns, config: Config, users: Catalogue, items: Catalogue, *, after: int | None = None
+    events: EventColumns,
+    config: Config,
+    users: Catalogue,
+    items: Catalogue,
+    *,
+    after: int | None = None,
+    catalogues: Catalogues | None = None,
 ) -> Built:
     """Cut events twice: the latest share for the report, and of the rest the latest share for choices.
 
@@ -130,6 +156,9 @@ def split(
 
     `after` is the time of the last event that the live deployment has learned from. Only what came later can judge it,
     so a time split holds out no more than that where it concerns `ENOUGH_USERS`; else `after` is passed over.
+
+    `users` and `items` are the latest; the two parts get those of their cuts from `catalogues`, with as many rows,
+    where the events have moments.
 
     Raises
     ------
@@ -140,21 +169,23 @@ def split(
     weights = event_weights(events, config.event)
     everyone = np.ones(len(events.seq), np.bool_)
     kind = _kind(events, config)
-    cuts: dict[str, Callable[[EventColumns, F32, int, Bools, float], Bools]] = {
-        "time": _cut_by_time,
-        "leave_last": _cut_by_last,
-        "random": partial(_cut_by_chance, config.training.seed),
-    }
-    cut = cuts[kind]
+    cuts: dict[str, Cut] = {"time": _cut_by_time, "leave_last": _cut_by_last}
+    cut = cuts.get(kind, partial(_cut_by_chance, config.training.seed))
+
+    def cut_at(before: Bools, held_out: Bools) -> Part:
+        moment = _last(events, before)
+        known = (users, items) if catalogues is None or moment < MICROSECONDS_FROM else catalogues(moment)
+        return part(events, weights, config.event, *known, before, held_out)
+
     before_test = cut(events, weights, items.n, everyone, config.training.test_share)
-    test = part(events, weights, config.event, users, items, before_test, everyone & ~before_test)
+    test = cut_at(before_test, everyone & ~before_test)
     if kind == "time" and after is not None and (before_test < (known := events.time <= after)).any():
-        fresh = part(events, weights, config.event, users, items, known, ~known)
+        fresh = cut_at(known, ~known)
         if len(fresh.targets.users) >= ENOUGH_USERS:
             before_test, test = known, fresh
     before_validation = cut(events, weights, items.n, before_test, config.training.validation_share)
     held_out = before_test & ~before_validation
-    validation = part(events, weights, config.event, users, items, before_validation, held_out)
+    validation = cut_at(before_validation, held_out)
     everything = _data(events, weights, users, items, everyone)
     for name, side in (("validation", validation), ("test", test)):
         if len(side.targets.items) == 0 or len(side.data.interactions.items) == 0:
@@ -307,13 +338,34 @@ def part(
     pair = user * items.n + later.items
     new = (later.weights > 0) & ~np.isin(pair, pairs, assume_unique=True)
     targets = rows_of(user[new].astype(np.int32), later.items[new], items.n)
-    first_seq = int(events.seq[after].min()) if after.any() else NEVER
-    return Part(_data(events, weights, users, items, before), (indptr, met[hidden]), targets, first_seq)
+    first_seq, first_time = (int(c[after].min()) if after.any() else NEVER for c in (events.seq, events.time))
+    last_seqs = np.full(users.n, -1, np.int64)
+    np.maximum.at(last_seqs, events.user[before], events.seq[before])
+    data = _data(events, weights, users, items, before)
+    return Part(data, (indptr, met[hidden]), targets, first_seq, first_time, last_seqs)
 
 
 def _data(events: EventColumns, weights: F32, users: Catalogue, items: Catalogue, keep: Bools) -> TrainingData:
-    as_of = int(events.time[keep].max()) if keep.any() else 0
-    return TrainingData(interactions(_where(events, keep), weights[keep], users.n, items.n), items, users, as_of)
+    rows = interactions(_where(events, keep), weights[keep], users.n, items.n)
+    return TrainingData(rows, items, users, _last(events, keep))
+
+
+def _last(events: EventColumns, keep: Bools) -> int:
+    return int(events.time[keep].max()) if keep.any() else 0
+
+
+def _first(catalogue: Catalogue, n: int) -> Catalogue:
+    """Keep the first n rows: an ingest may have added some since the events were read."""
+    if catalogue.n == n:
+        return catalogue
+    columns = {name: _head(column, n) for name, column in catalogue.columns.items()}
+    return Catalogue(n, columns, catalogue.available[:n], catalogue.since[:n])
+
+
+def _head(column: Column, n: int) -> Column:
+    if column.indptr is None:
+        return msgspec.structs.replace(column, data=column.data[:n])
+    return msgspec.structs.replace(column, data=column.data[: column.indptr[n]], indptr=column.indptr[: n + 1])
 
 
 def _where(events: EventColumns, keep: Bools) -> EventColumns:

@@ -73,7 +73,9 @@ def train(
 
     built = build.run(database, config, as_of=as_of, after=live.until)  # to learn from, and to judge by
     trained = training.run(built, config, progress=progress)  # fit, calibrate, weigh
-    report = validate.run(built, trained, config, live=live.deployment, notes=live.notes, progress=progress)
+    report = validate.run(
+        built, trained, config, live=live.deployment, until=live.until, notes=live.notes, progress=progress
+    )
     passed = validate.gate(report, force=force)  # or raise
     deployment = training.final(built, trained.choice, config, progress=progress)  # the same, on everything
     deployed = deploy.run(passed, deployment, artifacts, config, data=built.report)  # written, then live

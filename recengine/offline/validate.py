@@ -10,6 +10,7 @@ says nothing; `build.split(after=...)` holds out what came after it where there 
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from recengine.config import Config
 from recengine.errors import GateFailed
 from recengine.kernels import cores
-from recengine.metrics.beyond import coverage, novelty
+from recengine.metrics.beyond import coverage, gini, novelty
 from recengine.metrics.ranking import evaluate, interval, mean, paired_difference
 from recengine.offline.build import ENOUGH_USERS, Built, Part
 from recengine.offline.choose import drawn, targets_of
@@ -36,7 +37,8 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     """`candidate`, `popularity`, `live`, or the name of a model that ranks alone."""
     users: int
     metrics: dict[str, float | None]
-    """Such as `ndcg@20`, means over users; `coverage@20` is the share of the catalogue shown, `novelty@20` in bits."""
+    """Such as `ndcg@20`, means over users; `coverage@20` is the share of the catalogue shown, `gini@20` how unevenly,
+    `novelty@20` in bits."""
     intervals: dict[str, tuple[float, float]] = {}
     """95 % bootstrap intervals of the means, for the candidate."""
 
@@ -54,6 +56,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     high: float
     passed: bool
     verdict: str
+    among: Literal["all", "cold"] = "all"
+    """Over which test users: all, or those without a history."""
 
 
 class ValidationReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,10 +91,15 @@ def run(
     config: Config,
     *,
     live: Deployment | None = None,
+    until: int | None = None,
     notes: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> ValidationReport:
-    """Rank the catalogue for the test users: the candidate, each of its models alone, popularity, and what is live."""
+    """Rank the catalogue for the test users: the candidate, each of its models alone, popularity, and what is live.
+
+    `until` is the time of the last event that `live` has learned from. Users with later events before the cut are
+    folded into it, as serving does, so that it is judged by what it would show them.
+    """
     part, at, candidate = built.test, config.training.at, trained.deployment
     threads = cores(config.training.threads)
     users = drawn(part.targets.users, config.training.max_users, config.training.seed)
@@ -102,11 +111,12 @@ def run(
         "popularity": lambda: of_model(candidate.popularity, part, users, at, config, threads=threads),
     }
     if live is not None:
-        obstacle = _obstacle(live, part, len(users))
+        obstacle = _obstacle(live, until, part, len(users))
         if obstacle:
             notes.append(f"not compared with the live deployment: {obstacle}")
         else:
-            rankings["live"] = lambda: blended(live, part, users, at, config, threads=threads)
+            changed = (part.last_seqs[users] > live.last_seq).astype(np.uint8)
+            rankings["live"] = lambda: blended(live, part, users, at, config, changed=changed, threads=threads)
     for member in candidate.members:
         if member.scorer is not candidate.popularity:
             rankings[member.name] = partial(of_model, member.scorer, part, users, at, config, threads=threads)
@@ -119,6 +129,10 @@ def run(
     values = {name: evaluate(items, *wanted, at) for name, items in lists.items()}
     warm = np.diff(part.data.interactions.indptr)[users] > 0
     everybody = ("candidate", "popularity", "live")
+    comparisons = [_compare(n, values["candidate"], values[n], config) for n in everybody[1:] if n in lists]
+    if (~warm).sum() >= ENOUGH_USERS:
+        mine, theirs = ({m: v[~warm] for m, v in values[n].items()} for n in everybody[:2])
+        comparisons.insert(1, _compare("popularity", mine, theirs, config, among="cold"))
     over_all = {n: _system(n, lists[n], values[n], np.ones(len(users), np.bool_), part, config) for n in lists}
     return ValidationReport(
         at=at,
@@ -127,7 +141,7 @@ def run(
         live=over_all.get("live"),
         warm=tuple(_system(name, lists[name], values[name], warm, part, config) for name in lists),
         cold=tuple(_system(n, lists[n], values[n], ~warm, part, config) for n in everybody if n in lists),
-        comparisons=tuple(_compare(n, values["candidate"], values[n], config) for n in everybody[1:] if n in lists),
+        comparisons=tuple(comparisons),
         notes=tuple(notes),
     )
 
@@ -137,8 +151,9 @@ def gate(report: ValidationReport, *, force: bool = False) -> PassedReport:
 
     Raises
     ------
-    GateFailed : by more than chance (the paired 95 % interval lies below 0) the candidate loses against popularity, or
-        it loses more than `training.gate_tolerance` of the live deployment's metric.
+    GateFailed : by more than chance (the paired 95 % interval lies below 0) the candidate loses against popularity,
+        over all users or over the cold ones where there are `ENOUGH_USERS`; or it loses more than
+        `training.gate_tolerance` of the live deployment's metric.
     """
     lost = [c.verdict for c in report.comparisons if not c.passed]
     if lost and not force:
@@ -147,9 +162,12 @@ def gate(report: ValidationReport, *, force: bool = False) -> PassedReport:
     return PassedReport(**found, overruled=tuple(lost))
 
 
-def _obstacle(live: Deployment, part: Part, users: int) -> str:
-    """Say why the live deployment cannot be judged on `part`; empty where it can."""
-    if live.last_seq >= part.first_seq:
+def _obstacle(live: Deployment, until: int | None, part: Part, users: int) -> str:
+    """Say why the live deployment cannot be judged on `part`; empty where it can.
+
+    Why the time as well: a deployment that was trained as of a moment may have learned from events beyond `last_seq`.
+    """
+    if live.last_seq >= part.first_seq or (until is not None and until >= part.first_time):
         return "it has learned from the test part"
     if users < ENOUGH_USERS:
         return f"there are {users} test users, {ENOUGH_USERS} are needed"
@@ -165,7 +183,9 @@ def _system(
     counts = np.bincount(old.items[old.weights > 0], minlength=old.n_items)
     own = {metric: value[rows] for metric, value in values.items()}
     bits = novelty(items[rows], counts)
-    metrics = mean(own) | {"coverage": coverage(items[rows], part.data.items.available)} | mean({"novelty": bits})
+    available = part.data.items.available
+    whole = {"coverage": coverage(items[rows], available), "gini": gini(items[rows], available)}
+    metrics = mean(own) | whole | mean({"novelty": bits})
     intervals = {m: interval(v, config.training.seed) for m, v in own.items()} if name == "candidate" else {}
     return System(
         name=name,
@@ -175,7 +195,14 @@ def _system(
     )
 
 
-def _compare(rival: str, candidate: dict[str, F64], other: dict[str, F64], config: Config) -> Comparison:
+def _compare(
+    rival: str,
+    candidate: dict[str, F64],
+    other: dict[str, F64],
+    config: Config,
+    *,
+    among: Literal["all", "cold"] = "all",
+) -> Comparison:
     metric, tolerance = config.training.gate_metric, config.training.gate_tolerance
     mine, theirs = float(candidate[metric].mean()), float(other[metric].mean())
     difference = paired_difference(candidate[metric], other[metric], config.training.seed)
@@ -188,8 +215,9 @@ def _compare(rival: str, candidate: dict[str, F64], other: dict[str, F64], confi
     else:
         passed = mine >= theirs * (1 - tolerance) or by_chance
         rule = f"may be lower by {tolerance:.0%}, or by chance"
+    who = "users" if among == "all" else f"{among} users"
     verdict = (
-        f"{label} {mine:.4f} against {theirs:.4f} of {rival}, over {len(candidate[metric])} users: "
+        f"{label} {mine:.4f} against {theirs:.4f} of {rival}, over {len(candidate[metric])} {who}: "
         f"{'passed' if passed else 'lost'} ({rule}; difference {difference.low:+.4f} .. {difference.high:+.4f})"
     )
     return Comparison(
@@ -202,4 +230,5 @@ def _compare(rival: str, candidate: dict[str, F64], other: dict[str, F64], confi
         high=difference.high,
         passed=passed,
         verdict=verdict,
+        among=among,
     )

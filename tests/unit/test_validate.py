@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from recengine.errors import GateFailed
+from recengine.metrics.ranking import evaluate
 from recengine.offline import build, choose, train, validate
+from recengine.offline.rank import blended
 from recengine.retrieval.deployment import Deployment
 from tests.unit.shop import shop
 from tests.unit.test_train import MODELS, config
@@ -50,7 +52,7 @@ def test_metrics_are_full_ranking_by_the_formula(built, trained, report):
 
 def test_the_report_covers_everyone_and_says_who_was_warm(report, built):
     assert {m.name for m in report.models} == {"popularity", "item_knn", "user_knn"}
-    assert {"recall@5", "precision@5", "f1@5", "ndcg@5", "map@5", "mrr@5", "hit_rate@5", "coverage@5", "novelty@5"} == set(
+    assert {"recall@5", "precision@5", "f1@5", "ndcg@5", "map@5", "mrr@5", "hit_rate@5", "coverage@5", "gini@5", "novelty@5"} == set(
         report.candidate.metrics
     )
     low, high = report.candidate.intervals["ndcg@5"]
@@ -139,15 +141,64 @@ def test_users_are_drawn_where_there_are_too_many(built, trained):
     assert validate.run(built, trained, settings) == report
 
 
-def test_cold_users_are_judged_with_what_serving_would_show_them():
-    events, users, items = shop(n_users=200, per_user=6, days=40)
+def newcomers(n_users=230, first=165):
+    """Cut a shop whose users from `first` on come when the rest is over, so that the test part is about them."""
+    events, users, items = shop(n_users=n_users, per_user=6, days=40)
     settings = config(MODELS, test_share=0.3)
-    late = events.user >= 150  # these users come when the rest is over
+    late = events.user >= first
     moved = msgspec.structs.replace(events, time=events.time + late * 50 * 86_400_000_000)
     order = np.lexsort((moved.seq, moved.time, moved.user))
     moved = msgspec.structs.replace(moved, seq=moved.seq[order], item=moved.item[order], time=moved.time[order])
-    cut = build.split(moved, settings, users, items)
+    return build.split(moved, settings, users, items), settings
+
+
+def test_cold_users_are_judged_with_what_serving_would_show_them():
+    cut, settings = newcomers(200, 150)
     report = validate.run(cut, train.run(cut, settings), settings)
     assert report.cold[0].users >= 40
     assert report.cold[0].metrics["recall@5"] > 0
     assert report.warm[0].users == report.candidate.users - report.cold[0].users
+
+
+def test_a_candidate_that_fails_cold_users_is_refused_where_enough_of_them_tell():
+    cut, settings = newcomers()
+    trained = train.run(cut, settings)
+    report = validate.run(cut, trained, settings)
+    assert [(c.rival, c.among) for c in report.comparisons] == [("popularity", "all"), ("popularity", "cold")]
+    cold = report.comparisons[1]
+    assert (cold.candidate, cold.other) == tuple(s.metrics["ndcg@5"] for s in report.cold[:2])
+    assert cold.users == report.cold[0].users >= build.ENOUGH_USERS
+    assert validate.gate(report)
+    deaf = msgspec.structs.replace(worse(trained.deployment), demographic=None)
+    bad = msgspec.structs.replace(trained, deployment=deaf)
+    with pytest.raises(GateFailed, match="cold users: lost"):
+        validate.gate(validate.run(cut, bad, settings))
+    few, settings = newcomers(230, 190)
+    assert [c.among for c in validate.run(few, train.run(few, settings), settings).comparisons] == ["all"]
+
+
+def test_the_live_deployment_is_folded_in_as_it_would_serve():
+    events, users, items = shop()
+    settings = config([{"kind": "als", "factors": 8, "epochs": 6}, {"kind": "popularity", "weight": 0.1}])
+    cut = build.split(events, settings, users, items)
+    learned = cut.validation.first_seq - 1  # in this shop numbers go by time
+    live = train.fit(cut.validation.data, settings, last_seq=learned)[0]
+    report = validate.run(cut, train.run(cut, settings), settings, live=live)
+    part, asked = cut.test, cut.test.targets.users
+    newer = {int(u) for u, s in zip(events.user, events.seq, strict=True) if learned < s < part.first_seq}
+    changed = np.array([u in newer for u in asked], np.uint8)
+    assert 0 < changed.sum() < len(changed)
+    fair, stale = (
+        evaluate(blended(live, part, asked, 5, settings, changed=c), part.targets.indptr, part.targets.items, 5)["ndcg"]
+        for c in (changed, np.zeros_like(changed))
+    )
+    assert not np.array_equal(fair, stale)
+    assert report.live.metrics["ndcg@5"] == pytest.approx(fair.mean(), abs=1e-12)
+
+
+def test_a_live_deployment_that_learned_up_to_a_time_within_the_test_part_is_not_compared(built, trained):
+    live = trained.deployment  # its last number tells nothing, as after a training as of a moment
+    assert validate.run(built, trained, config(), live=live, until=built.test.data.as_of).live is not None
+    report = validate.run(built, trained, config(), live=live, until=built.test.first_time)
+    assert report.live is None
+    assert any("has learned from the test part" in note for note in report.notes)
