@@ -29,6 +29,9 @@ CALIBRATION_USERS = 5_000
 """Two numbers a model are learned; more users do not change them."""
 TUNING_ROWS = 2_000_000
 """Candidates (users x pool) that the search looks at; one trial costs about 50 ms for so many."""
+POPULAR_SHARE = 0.05
+"""Least share of popularity: it alone scores users and items that nothing was learned of. A validation part with few of
+them would give it none, and a deployment is judged and serves for long after."""
 STEPS = (0.2, 0.1, 0.05)
 """Shares that the search moves from one model to another."""
 
@@ -73,7 +76,7 @@ def calibrate(deployment: Deployment, part: Part, config: Config, *, threads: in
     users = drawn(part.targets.users, CALIBRATION_USERS, config.training.seed)
     columns: list[list[F32]] = [[] for _ in deployment.members]
     labels = []
-    for some in batches(users):
+    for some in batches(users, part.data.items.n):
         asked = query(part.data, some, limit=config.serving.history_limit)
         wanted = targets_of(part.targets, some)
         indptr, items, engaged = sample(asked, wanted, eligible(part, some), seed=config.training.seed)
@@ -87,12 +90,15 @@ def calibrate(deployment: Deployment, part: Part, config: Config, *, threads: in
 def weigh(
     deployment: Deployment, part: Part, calibrations: tuple[Platt, ...], config: Config, *, threads: int = 1
 ) -> Choice:
-    """Choose blend weights (they sum to 1) by climbing NDCG at `training.at`. Deterministic."""
-    at = config.training.at
+    """Choose blend weights (they sum to 1) by climbing NDCG at `training.at`. Deterministic.
+
+    Popularity keeps `POPULAR_SHARE`, unless it is configured with weight 0.
+    """
+    at, n_items = config.training.at, part.data.items.n
     users = drawn(part.targets.users, max(1, TUNING_ROWS // config.candidates.limit), config.training.seed)
     orders = Orders(deployment.popularity, deployment.n_items)
-    held_out = [targets_of(part.targets, some) for some in batches(users)]
-    tables = [scored(deployment, orders, part, some, config, threads=threads) for some in batches(users)]
+    held_out = [targets_of(part.targets, some) for some in batches(users, n_items)]
+    tables = [scored(deployment, orders, part, some, config, threads=threads) for some in batches(users, n_items)]
 
     seen: dict[tuple[float, ...], float] = {}
 
@@ -104,10 +110,13 @@ def weigh(
 
     configured = _shares([m.weight for m in deployment.members])
     count = len(configured)
+    popular = deployment.popular if configured[deployment.popular] > 0 else -1
     starts = [configured, *(tuple(float(i == j) for j in range(count)) for i in range(count)), (1 / count,) * count]
-    best = max(starts, key=judge)  # the first of equals: the configured weights
+    best = max((_floored(s, popular) for s in starts), key=judge)  # the first of equals: the configured weights
     for step in STEPS:
-        while (trial := max(_moves(best, step), key=judge, default=best)) and judge(trial) > judge(best):
+        while (
+            trial := max((_floored(m, popular) for m in _moves(best, step)), key=judge, default=best)
+        ) and judge(trial) > judge(best):
             best = trial
     return Choice(calibrations, best, judge(best), len(users), len(seen))
 
@@ -139,6 +148,14 @@ def _moves(weights: tuple[float, ...], step: float) -> list[tuple[float, ...]]:
                 trial[taker] += moved
                 out.append(_shares(trial))
     return out
+
+
+def _floored(weights: tuple[float, ...], popular: int) -> tuple[float, ...]:
+    """Raise the share of model `popular` (-1 = none) to `POPULAR_SHARE`, at the cost of all others alike."""
+    if popular < 0 or weights[popular] >= POPULAR_SHARE:
+        return weights
+    rest = (1 - POPULAR_SHARE) / (1 - weights[popular])
+    return tuple(POPULAR_SHARE if m == popular else round(w * rest, 6) for m, w in enumerate(weights))
 
 
 def _shares(weights: Sequence[float]) -> tuple[float, ...]:

@@ -1,7 +1,8 @@
 """Rankings over the whole catalogue, as serving makes them: what `choose`, `validate` and `recengine evaluate` judge.
 
 In: a deployment or one model, a `Part`, users. Out: (B, n) item rows, best first, -1 = nothing left. Users go through
-in batches of `BATCH`, so that a mask of B x n_items stays small (1,024 x 41 k items = 42 MB), with the same answers.
+in batches of at most `BATCH` users and `CELLS` users x items, so that a mask stays at 16 MB for any catalogue, with the
+same answers.
 """
 
 from collections.abc import Iterator
@@ -19,15 +20,23 @@ from recengine.retrieval.sources import Orders, gather
 from recengine.retrieval.variety import arrange
 from recengine.types import I32, Mask, Query, Ranked, ScoreTable
 
-__all__ = ("BATCH", "batches", "blended", "of_model", "padded", "scored")
+__all__ = ("batches", "blended", "of_model", "padded", "scored")
 
 BATCH = 1024
+CELLS = 16_000_000
+"""Users x items of a batch; its mask takes a byte each."""
 
 
-def batches(users: I32, size: int = BATCH) -> Iterator[I32]:
-    """Cut `users` into pieces."""
-    for start in range(0, len(users), size):
-        yield users[start : start + size]
+def batches(users: I32, n_items: int) -> Iterator[I32]:
+    """Cut `users` into pieces that may be ranked at once over `n_items`."""
+    for rows in _slices(len(users), n_items):
+        yield users[rows]
+
+
+def _slices(n_users: int, n_items: int) -> Iterator[slice]:
+    size = max(1, min(BATCH, CELLS // max(n_items, 1)))
+    for start in range(0, n_users, size):
+        yield slice(start, start + size)
 
 
 def scored(
@@ -75,8 +84,7 @@ def blended(
     """Rank with the whole deployment: pool, scores, blend, variety. Returns (len(users), n) int32."""
     orders = Orders(deployment.popularity, deployment.n_items)
     out = np.full((len(users), n), -1, np.int32)
-    for start in range(0, len(users), BATCH):
-        rows = slice(start, start + BATCH)
+    for rows in _slices(len(users), part.data.items.n):
         some = None if changed is None else changed[rows]
         tab = scored(deployment, orders, part, users[rows], config, changed=some, threads=threads)
         ranked = blend(deployment, tab, max(config.serving.shortlist, n), threads=threads)
@@ -89,10 +97,10 @@ def blended(
 def of_model(model: Scorer, part: Part, users: I32, n: int, config: Config, *, threads: int = 1) -> I32:
     """Rank every eligible item with one model alone. Returns (len(users), n) int32."""
     out = np.full((len(users), n), -1, np.int32)
-    for start in range(0, len(users), BATCH):
-        some = users[start : start + BATCH]
+    for rows in _slices(len(users), part.data.items.n):
+        some = users[rows]
         asked = query(part.data, some, limit=config.serving.history_limit)
-        out[start : start + BATCH] = model.recommend(asked, n, eligible(part, some), threads=threads).items
+        out[rows] = model.recommend(asked, n, eligible(part, some), threads=threads).items
     return out
 
 

@@ -7,7 +7,7 @@ import pytest
 from recengine.config import Config
 from recengine.errors import TrainingFailed
 from recengine.metrics.ranking import evaluate
-from recengine.offline import build, choose, train
+from recengine.offline import build, choose, rank, train
 from recengine.offline.rank import blended, of_model
 from tests.unit.shop import shop
 
@@ -48,7 +48,8 @@ def test_the_chosen_blend_is_not_beaten_by_the_configured_one_or_by_a_model_alon
     configured = tuple(m.weight for m in early.members)
     rivals = [configured, *np.eye(len(configured)).tolist(), [1 / 3] * 3]
     for weights in rivals:
-        rival = choose.with_choice(early, msgspec.structs.replace(choice, weights=tuple(weights)))
+        floored = choose._floored(tuple(weights), early.popular)
+        rival = choose.with_choice(early, msgspec.structs.replace(choice, weights=floored))
         assert chosen >= ndcg(rival, built.validation, settings) - 1e-12
 
 
@@ -119,3 +120,38 @@ def test_a_model_that_fails_is_named(built):
     short = msgspec.structs.replace(built.test.data.interactions, weights=np.ones(3, np.float32))  # not one an entry
     with pytest.raises(TrainingFailed, match="item_knn"):
         train.fit(msgspec.structs.replace(built.test.data, interactions=short), config(MODELS[:1]))
+
+
+def test_popularity_keeps_a_share_of_the_blend_unless_it_is_configured_to_have_none(built):
+    bad = config([MODELS[0], {"kind": "popularity", "weight": 0.01, "trending_share": 1.0, "half_life_days": 0.01}])
+    noisy = train.fit(built.validation.data, bad)[0]
+    choice = choose.choose(noisy, built.validation, bad)
+    assert choice.weights == pytest.approx((1 - choose.POPULAR_SHARE, choose.POPULAR_SHARE)), "a search would give none"
+    silent = config([bad.model[0], msgspec.structs.replace(bad.model[1], weight=0.0)])
+    assert choose.choose(train.fit(built.validation.data, silent)[0], built.validation, silent).weights == (1.0, 0.0)
+    for weights in ((1.0, 0.0), (0.0, 1.0), (0.96, 0.04), (0.5, 0.5)):
+        floored = choose._floored(weights, 1)
+        assert floored[1] == max(weights[1], choose.POPULAR_SHARE)
+        assert sum(floored) == pytest.approx(1)
+        assert choose._floored(weights, -1) == weights
+
+
+@pytest.mark.parametrize("cells", [1, 60, 333, 60 * 2000])
+def test_batches_are_bounded_by_users_times_items_and_change_no_answer(built, early, monkeypatch, cells):
+    settings, part = config(), built.test
+    users, n_items = part.targets.users, part.data.items.n
+    whole = blended(early, part, users, 5, settings)
+    alone = of_model(early.members[0].scorer, part, users, 5, settings)
+    monkeypatch.setattr(rank, "CELLS", cells)
+    sizes = [len(some) for some in rank.batches(users, n_items)]
+    assert max(sizes) == min(len(users), max(1, cells // n_items))
+    assert sum(sizes) == len(users)
+    masks = []
+    monkeypatch.setattr(rank, "eligible", lambda *a: masks.append(build.eligible(*a)) or masks[-1])
+    assert np.array_equal(blended(early, part, users, 5, settings), whole)
+    assert np.array_equal(of_model(early.members[0].scorer, part, users, 5, settings), alone)
+    assert max(mask.size for mask in masks) <= max(cells, n_items)
+
+
+def test_a_large_catalogue_gets_small_batches():
+    assert len(next(rank.batches(np.arange(5000, dtype=np.int32), 500_000))) == 32
