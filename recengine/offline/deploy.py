@@ -1,6 +1,7 @@
 """Last stage of the offline spine: a passed report and the deployment it speaks for -> the live version.
 
-The version is written whole before the pointer moves, in one rename; until then the old one answers.
+The version is written whole before the pointer moves, in one rename; until then the old one answers. Removing old ones
+comes after it, so a failure there is a note in the report: an error would say that nothing went live.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ import msgspec
 
 from recengine.artifacts import About, ArtifactStore
 from recengine.config import Config
-from recengine.errors import GateFailed
+from recengine.errors import GateFailed, RecEngineError
 from recengine.offline.build import BuildReport
 from recengine.offline.validate import PassedReport
 from recengine.retrieval.deployment import Deployment, save
@@ -26,6 +27,8 @@ class DeployReport(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     removed: tuple[str, ...] = ()
     """Old versions beyond `training.keep_versions`."""
+    notes: tuple[str, ...] = ()
+    """What went wrong after the version went live."""
 
 
 def run(
@@ -53,10 +56,15 @@ def run(
         metrics={name: value for name, value in passed.candidate.metrics.items() if value is not None},
     )
     version = artifacts.publish(lambda folder: save(deployment, folder), about)
-    artifacts.promote(version)
-    removed = artifacts.prune(config.training.keep_versions)
     size = sum(record.size for record in artifacts.manifest(version).files.values())
-    return DeployReport(version=version, previous=previous, bytes=size, removed=removed)
+    artifacts.promote(version)
+    removed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    try:
+        removed = artifacts.prune(config.training.keep_versions)
+    except (OSError, RecEngineError) as err:
+        notes = (f"{version} is live, but old versions could not be removed: {err}",)
+    return DeployReport(version=version, previous=previous, bytes=size, removed=removed, notes=notes)
 
 
 def _configuration(config: Any) -> Mapping[str, Any]:

@@ -1,5 +1,7 @@
 """The whole way from events in a store to a live version, and what is left when it is refused or interrupted."""
 
+import shutil
+
 import msgspec
 import numpy as np
 import pytest
@@ -148,6 +150,22 @@ def test_old_versions_are_pruned_and_reported(place):
     place.config = config(keep_versions=2)
     versions = [place.train().version for _ in range(4)]
     assert place.artifacts.list_versions() == (versions[3], versions[2])
+
+
+def test_old_versions_that_cannot_be_removed_do_not_hide_that_the_new_one_is_live(place, monkeypatch):
+    place.add(0, 21)
+    place.config = config(keep_versions=1)
+    place.train()
+    place.train()
+
+    def refuse(path, *_, **__):
+        raise PermissionError(13, "not allowed", str(path))
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    report = place.train()
+    assert place.artifacts.current() == report.version
+    assert report.deploy.removed == ()
+    assert ["not allowed" in note and report.version in note for note in report.deploy.notes] == [True]
 
 
 def test_only_a_passed_report_can_be_deployed(place):
