@@ -25,7 +25,7 @@ from recengine.errors import ConfigInvalid
 from recengine.jobs.protocols import Task, leave_one_out, split, validation_part
 from recengine.jobs.settings import engine_settings, model_settings
 from recengine.kernels import cores
-from recengine.metrics.beyond import coverage, novelty
+from recengine.metrics.beyond import coverage, gini, novelty
 from recengine.metrics.ranking import evaluate, mean
 from recengine.offline.build import Part
 from recengine.offline.choose import choose, with_choice
@@ -73,7 +73,7 @@ def evaluate_split(
 
     Raises
     ------
-    ConfigInvalid : there is no such algorithm or setting.
+    ConfigInvalid : there is no such algorithm or setting, or `at`, `seed` or `threads` is out of range.
     SourceUnreadable, BadColumn, EmptyData : a side cannot be used.
     """
     config = _config(config, at, seed, threads)
@@ -105,9 +105,9 @@ def evaluate_log(
 
 
 def _config(config: Config | None, at: int, seed: int, threads: int) -> Config:
-    config = config or Config()
-    training = msgspec.structs.replace(config.training, at=at, seed=seed, threads=threads)
-    return msgspec.structs.replace(config, training=training)
+    """Put the arguments into the configuration, which checks their ranges."""
+    arguments = {"training.at": at, "training.seed": seed, "training.threads": threads}
+    return engine_settings(config or Config(), arguments)
 
 
 def _asked(algorithm: str, settings: Mapping[str, Any], config: Config) -> Config | ModelConfig:
@@ -174,5 +174,7 @@ def _metrics(lists: I32, judged: Part, at: int) -> dict[str, float]:
     old = judged.data.interactions
     counts = np.bincount(old.items[old.weights > 0], minlength=old.n_items)
     values = mean(evaluate(lists, judged.targets.indptr, judged.targets.items, at))
-    values |= mean({"novelty": novelty(lists, counts)}) | {"coverage": coverage(lists, judged.data.items.available)}
+    available = judged.data.items.available
+    values |= {"coverage": coverage(lists, available), "gini": gini(lists, available)}
+    values |= mean({"novelty": novelty(lists, counts)})
     return {f"{name}@{at}": value for name, value in values.items()}

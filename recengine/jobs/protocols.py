@@ -18,9 +18,13 @@ from recengine.config import EventType
 from recengine.errors import BadColumn, EmptyData
 from recengine.features.interaction import event_weights
 from recengine.offline.build import Part, part, rows_of
+from recengine.offline.ingest_events import MAX_TYPES, MAX_VALUE
+from recengine.offline.ingest_order import plan_order
 from recengine.offline.roles import check_roles, find_roles
-from recengine.store.compose import quoted
+from recengine.store.compose import id_text, quoted, text_number, whole_number
 from recengine.store.files import Foreign, origins
+from recengine.store.files import Part as Opened
+from recengine.store.kinds import family
 from recengine.types import F32, I64, NO_TIME, Bools, Catalogue, EventColumns
 
 __all__ = ("Task", "leave_one_out", "split", "validation_part")
@@ -128,10 +132,33 @@ def _read(source: object, columns: Mapping[str, str], where: str) -> pa.Table:
             opened = foreign.open(origin, text=lambda name, ids=wanted: name in ids)  # type: ignore[misc]
             found = find_roles("events", list(opened.columns), columns, where=origin.label, alone=True)
             roles = [role for role in _ROLES if role in found and (role in columns or role in {"user", "item"})]
-            batches = list(foreign.stream({role: quoted(found[role]) for role in roles}))
+            wanted_sql = {role: _expression(foreign, opened, role, found[role], origin.label) for role in roles}
+            batches = list(foreign.stream(wanted_sql))
             if batches:
                 tables.append(pa.Table.from_batches(batches))
     return pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({"user": [], "item": []})
+
+
+def _expression(foreign: Foreign, opened: Opened, role: str, column: str, where: str) -> str:
+    """Say how to read a column, as ingest reads it; an order keeps its own numbers or moments.
+
+    Raises
+    ------
+    BadColumn : a column of this type cannot be a value or an order.
+    """
+    kind = opened.columns[column]
+    what = family(kind)
+    if role == "value":
+        if what not in {"integer", "float", "text", "null"}:
+            raise BadColumn(f"{where}: the value column {column!r} is {kind}", hint="a value is a number")
+        return text_number(column, what)
+    if role == "order":
+        if what == "integer":
+            return whole_number(column, kind)
+        if what in {"float", "timestamp"}:
+            return quoted(column)
+        return plan_order(foreign, opened, column, "auto", where=where).expression
+    return id_text(column, what) if role in {"user", "item"} else f"CAST({quoted(column)} AS VARCHAR)"
 
 
 def _task(sides: list[pa.Table], types: tuple[EventType, ...]) -> Task:
@@ -162,7 +189,10 @@ def _column(sides: list[pa.Table], name: str) -> pa.ChunkedArray:
         arrays = [array.cast(pa.string()) for array in arrays]
     stacked = pa.chunked_array([chunk for array in arrays for chunk in array.chunks], arrays[0].type)
     if stacked.null_count:
-        raise BadColumn(f"the {name} column has {stacked.null_count} empty values", hint="drop these rows")
+        raise BadColumn(
+            f"the {name} column has {stacked.null_count} empty values or ones that cannot be read",
+            hint="drop these rows",
+        )
     return stacked
 
 
@@ -178,24 +208,37 @@ def _order(sides: list[pa.Table], n: int) -> tuple[I64, bool]:
         return np.arange(n, dtype=np.int64), False
     column = _column(sides, "order")
     if pa.types.is_temporal(column.type):
-        return column.cast(pa.timestamp("us")).cast(pa.int64()).to_numpy(), True
+        return column.cast(pa.timestamp("us"), safe=False).cast(pa.int64()).to_numpy(), True  # below 1 us is cut off
     if pa.types.is_integer(column.type):
         return column.cast(pa.int64()).to_numpy(), True
-    ranks = np.unique(column.to_numpy(), return_inverse=True)[1]  # fractions and text: only their order counts
-    return ranks.astype(np.int64), True
+    fractions = column.cast(pa.float64()).to_numpy()
+    if np.isnan(fractions).any():
+        raise BadColumn(f"the order column has {int(np.isnan(fractions).sum())} NaN", hint="drop these rows")
+    return np.unique(fractions, return_inverse=True)[1].astype(np.int64), True  # only their order counts
 
 
 def _values(sides: list[pa.Table], n: int) -> F32:
     if not all("value" in side.column_names for side in sides):
         return np.full(n, np.nan, np.float32)
-    values: F32 = _column(sides, "value").cast(pa.float32()).to_numpy()
+    raw = _column(sides, "value").to_numpy()
+    bad = int((~(np.abs(raw) <= MAX_VALUE)).sum())
+    if bad:
+        raise BadColumn(
+            f"the value column has {bad} values that are not finite numbers up to {MAX_VALUE:.0e}",
+            hint="drop these rows, or map another column to value",
+        )
+    values: F32 = raw.astype(np.float32)
     return values
 
 
 def _types(sides: list[pa.Table], value: F32, n: int) -> tuple[np.ndarray, tuple[str, ...]]:
     """Read the types; without such a column a row with a value is a `rating`, else an `interaction`."""
     if all("type" in side.column_names for side in sides):
-        column = _column(sides, "type").cast(pa.string()).combine_chunks().dictionary_encode()
+        column = _column(sides, "type").combine_chunks().dictionary_encode()
+        if len(column.dictionary) > MAX_TYPES:
+            raise BadColumn(
+                f"the type column has more than {MAX_TYPES:,} event types", hint="map another column to type"
+            )
         return column.indices.to_numpy().astype(np.int16), tuple(column.dictionary.to_pylist())
     rated = len(value) > 0 and not np.isnan(value).all()
     return np.zeros(n, np.int16), ("rating",) if rated else ("interaction",)

@@ -1,6 +1,7 @@
 """The scientist's door against metrics counted by hand from the files, and its errors."""
 
 import json
+import math
 
 import msgspec
 import numpy as np
@@ -195,3 +196,39 @@ def test_the_answer_is_plain_json(files):
     assert json.loads(json.dumps(answer)) == msgspec.json.decode(msgspec.json.encode(answer))
     assert {"recall@20", "ndcg@20", "hit_rate@20"} <= set(answer["metrics"])
     assert set(answer) == {"algorithm", "params", "users", "metrics", "fit_seconds", "recommend_seconds", "peak_rss_mb"}
+
+
+def test_columns_that_cannot_serve_are_named_and_the_others_read_as_ingest_reads_them():
+    log = {"who": [1, 1, 1], "what": ["a", "b", "c"], "x": ["10", "9", "100"]}
+    assert leave_one_out(log, COLUMNS | {"order": "x"}, TYPES).part().targets.items.tolist() == [2], "numbers in text"
+    days = log | {"x": ["2024-01-03", "2024-10-05", "2024-09-30"]}
+    assert leave_one_out(days, COLUMNS | {"order": "x"}, TYPES).part().targets.items.tolist() == [1]
+    stars = split(log | {"x": ["5", "1", "4"]}, log | {"x": ["5", "1", "4.5"]}, COLUMNS | {"value": "x"}, TYPES)
+    assert stars.part().targets.items.tolist() == [0, 2]
+    bad = {
+        "value": [["5", "many", "4"], [1.0, math.nan, 2.0], [1e10, 1.0, 1.0], [True, False, True], [[1], [2], [3]]],
+        "order": [["5", "soon", "4"], ["never", "soon", "late"], [1.0, math.nan, 2.0], np.array([2**63 + 1, 2, 3], np.uint64), [[1], [2], [3]]],
+        "type": [["view", None, "view"]],
+    }
+    for role, columns in bad.items():
+        for column in columns:
+            with pytest.raises(BadColumn, match=role):
+                leave_one_out(log | {"x": column}, COLUMNS | {role: "x"}, TYPES)
+    many = {"who": [1] * 1002, "what": ["a"] * 1002, "x": [f"t{k}" for k in range(1002)]}
+    with pytest.raises(BadColumn, match="event types"):
+        leave_one_out(many, COLUMNS | {"type": "x"}, TYPES)
+
+
+def test_moments_finer_than_a_microsecond_are_an_order():
+    moments = pa.array([1_700_000_000_000_000_002, 1_700_000_000_000_009_001, 1_700_000_000_000_000_001], pa.timestamp("ns"))
+    log = pa.table({"who": [1, 1, 1], "what": ["a", "b", "c"], "at": moments})
+    assert leave_one_out(log, COLUMNS | {"order": "at"}, TYPES).part().targets.items.tolist() == [1]
+
+
+@pytest.mark.parametrize(("name", "value"), [("at", 0), ("at", 1001), ("seed", -1), ("seed", 2**32), ("threads", -1)])
+@pytest.mark.parametrize("algorithm", ["popularity", "default"])
+def test_an_argument_out_of_range_is_named(files, algorithm, name, value):
+    with pytest.raises(ConfigInvalid, match=f"training.{name}"):
+        evaluate_split(*files, COLUMNS, algorithm, **{name: value})
+    with pytest.raises(ConfigInvalid, match=f"training.{name}"):
+        evaluate_log(files[0], COLUMNS, algorithm, **{name: value})
