@@ -1,7 +1,7 @@
 """Platt scaling: raw scores of any model -> P(engaged | score), so that models can be averaged.
 
 Stands offline after the fit of each model (`sample` draws the pairs, `fit_platt` learns two numbers from their
-scores) and online in the score table (`Platt.probabilities`). Classes are 1:1 in the sample, so the probabilities
+scores); the blend kernel applies them. Classes are 1:1 in the sample, so the probabilities
 say "engaged item or random eligible one" and are comparable across models, not click-through rates.
 """
 
@@ -11,9 +11,7 @@ import numpy as np
 from recengine.errors import ShapeError
 from recengine.types import F32, F64, I32, I64, Bools, Mask, Query
 
-__all__ = ("Platt", "calibration_error", "fit_platt", "sample")
-
-FLOAT32_MAX = float(np.finfo(np.float32).max)
+__all__ = ("Platt", "fit_platt", "sample")
 
 
 class Platt(msgspec.Struct, frozen=True):
@@ -21,11 +19,6 @@ class Platt(msgspec.Struct, frozen=True):
 
     slope: float
     intercept: float
-
-    def probabilities(self, scores: F32) -> F32:
-        """Calibrate `scores` (float32, any shape); NaN stays NaN. Float64 inside: large scores saturate."""
-        finite = np.clip(scores.astype(np.float64), -FLOAT32_MAX, FLOAT32_MAX)  # 0 * inf would be NaN
-        return _sigmoid(self.slope * finite + self.intercept).astype(np.float32)
 
 
 def fit_platt(scores: F32, engaged: Bools) -> Platt:
@@ -110,21 +103,6 @@ def sample(query: Query, positives: tuple[I64, I32], mask: Mask, *, seed: int) -
     indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
     items = np.concatenate(parts) if parts else np.empty(0, dtype=np.int32)
     return indptr, items, np.concatenate(labels) if labels else np.empty(0, dtype=np.bool_)
-
-
-def calibration_error(probabilities: F32, engaged: Bools, bins: int = 10) -> float:
-    """Measure how far probabilities are from frequencies: the expected calibration error, 0..1 (Naeini et al. 2015).
-
-    Mean over `bins` equal-width bins of |mean probability - share engaged|, weighted by the entries in them; NaN
-    entries are left out, and without any the answer is NaN.
-    """
-    usable = ~np.isnan(probabilities)
-    p, y = probabilities[usable].astype(np.float64), engaged[usable].astype(np.float64)
-    if len(p) == 0:
-        return float("nan")
-    bucket = np.minimum((p * bins).astype(np.int64), bins - 1)
-    gap = np.bincount(bucket, p, minlength=bins) - np.bincount(bucket, y, minlength=bins)
-    return float(np.abs(gap).sum() / len(p))
 
 
 def _newton(x: F64, target: F64, intercept: float, iterations: int = 100) -> tuple[float, float]:
