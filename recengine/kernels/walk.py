@@ -1,21 +1,27 @@
-"""Door to the walk over precomputed orders (popular, trending, per category)."""
+"""Walk precomputed orders (popular, trending, per category) under a mask.
+
+Stands under the candidate sources and popularity. In: orders as CSR rows; out: item rows, padded with -1.
+"""
 
 import numpy as np
 
-from recengine._native import walk as _walk
+from recengine._native import walk as _native
 from recengine.errors import ShapeError
-from recengine.types import I32, Mask
+from recengine.kernels import array, bad_indptr
+from recengine.types import I32, I64, Mask
 
 __all__ = ("walk",)
 
+_I32, _I64, _U8 = np.dtype(np.int32), np.dtype(np.int64), np.dtype(np.uint8)
 
-def walk(orders: I32, which: I32, mask: Mask, n: int) -> I32:
+
+def walk(indptr: I64, items: I32, which: I32, mask: Mask, n: int) -> I32:
     """Take the first n allowed items of precomputed orders.
 
     Parameters
     ----------
-    orders : (R, L) int32, item rows best first, -1 ends an order early.
-    which : (B, C) int32, the orders that row b walks; -1 = none.
+    indptr, items : int64 (R + 1,) and int32, item rows; order r is `items[indptr[r]:indptr[r + 1]]`, best first.
+    which : (B, C) int32, the orders that row b walks; outside 0 .. R - 1 = none.
     mask : (B, n_items) uint8; an order's item beyond n_items is passed over.
     n : >= 0, items taken of each order.
 
@@ -25,21 +31,19 @@ def walk(orders: I32, which: I32, mask: Mask, n: int) -> I32:
 
     Raises
     ------
-    ShapeError : a dimension is wrong.
+    ShapeError : an argument has the wrong shape or dtype.
 
     Cost: items taken plus items struck out.  Oracle: tests/oracles/walk.py
     """
-    if orders.ndim != 2 or which.ndim != 2 or mask.ndim != 2 or len(which) != len(mask) or n < 0:
-        raise ShapeError(
-            f"walk: expected orders (R, L), which (B, C), mask (B, I), n >= 0; "
-            f"got {orders.shape}, {which.shape}, {mask.shape}, {n}"
-        )
+    indptr, items = array("indptr", indptr, _I64, None), array("items", items, _I32, None)
+    which = array("which", which, _I32, None, None)
+    mask = array("mask", mask, _U8, len(which), None)
+    if len(indptr) == 0 or indptr[0] != 0 or indptr[-1] != len(items):
+        raise ShapeError(f"indptr: expected it to run from 0 to {len(items)}, got {indptr[:1]} to {indptr[-1:]}")
+    if n < 0:
+        raise ShapeError(f"n: expected >= 0, got {n}")
+    if len(indptr) > 2 and (falling := np.flatnonzero(indptr[1:] < indptr[:-1])).size:
+        raise bad_indptr(int(falling[0]))
     out = np.full((len(which), which.shape[1] * n), -1, dtype=np.int32)
-    _walk.walk(
-        np.ascontiguousarray(orders, dtype=np.int32),
-        np.ascontiguousarray(which, dtype=np.int32),
-        np.ascontiguousarray(mask, dtype=np.uint8),
-        n,
-        out,
-    )
+    _native.walk(indptr, items, which, mask, n, out)
     return out

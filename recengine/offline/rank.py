@@ -110,12 +110,11 @@ def _relevance(deployment: Deployment, config: Config) -> float:
 
 
 def _favourites(orders: Orders, part: Part, asked: Query, config: Config) -> I32:
-    """Find the rows of `orders.categories` that each user likes most, as the request's features do."""
+    """Find the category rows of `orders` that each user likes most, as the request's features do."""
     column = part.data.items.columns.get(config.serving.category)
     if column is None or column.kind not in {"string", "strings"}:
         return np.empty((len(asked.users), 0), np.int32)
-    rows = np.array([*(orders.rows.get(label, -1) for label in column.labels), -1], np.int32)  # code -1 = none
-    return rows[favourite_categories(asked.history, column, config.candidates.categories)]
+    return orders.codes(column)[favourite_categories(asked.history, column, config.candidates.categories)]
 
 
 def padded(ranked: Ranked, n: int) -> I32:

@@ -93,11 +93,7 @@ class CandidateStage:
         held = self._orders
         if held is None or held[0] is not items:
             orders = Orders(self._deployment.popularity, items.n)
-            column = items.columns.get(self._category)
-            labels = column.labels if column is not None else ()
-            codes = np.array(
-                [*(orders.rows.get(label, -1) for label in labels), -1], np.int32
-            )  # code -1 picks the last, -1
+            codes = orders.codes(items.columns.get(self._category))
             held = self._orders = (items, orders, codes)
         return held[1], held[2]
 

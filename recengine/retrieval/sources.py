@@ -17,7 +17,7 @@ from recengine.kernels.pool import merge
 from recengine.kernels.walk import walk
 from recengine.retrieval.cold import alike
 from recengine.retrieval.deployment import Deployment, Member
-from recengine.types import I32, Bools, Mask, Pool, Query
+from recengine.types import I32, Bools, Column, Mask, Pool, Query
 
 __all__ = ("Lists", "Orders", "gather", "personal", "union")
 
@@ -26,11 +26,9 @@ Lists = list[tuple[str, I32]]
 
 
 class Orders:
-    """The deployment's precomputed orders as one table that the walk kernel reads.
+    """The deployment's precomputed orders as the walk kernel reads them: CSR rows.
 
-    Popular, trending, latest, then the categories.
-
-    `rows` maps a category label to its row of the table.
+    Popular, trending and latest first, then the categories; `rows` maps a category label to its row.
     """
 
     POPULAR, TRENDING, LATEST = 0, 1, 2
@@ -41,31 +39,31 @@ class Orders:
 
         Items that the deployment does not know yet end the `popular` and lead the `latest` order.
         """
-        known = len(popularity.ranking("popular"))
-        new = np.arange(known, max(known, n_items), dtype=np.int32)
-        rows = [
-            popularity.ranking("popular"),
+        popular = popularity.ranking("popular")
+        new = np.arange(len(popular), max(len(popular), n_items), dtype=np.int32)
+        labels = popularity.category_labels
+        orders = [
+            np.concatenate((popular, new)),
             popularity.ranking("trending"),
             np.concatenate((new[::-1], popularity.ranking("latest"))),
+            *(popularity.category_ranking(label) for label in labels),
         ]
-        rows[0] = np.concatenate((rows[0], new))
-        labels = popularity.category_labels
-        rows += [popularity.category_ranking(label) for label in labels]
-        self.table = np.full((3, max(len(r) for r in rows[:3])), -1, np.int32)
-        for row, order in zip(self.table, rows, strict=False):
-            row[: len(order)] = order
-        self.categories = np.full((len(labels), max((len(r) for r in rows[3:]), default=0)), -1, np.int32)
-        for row, order in zip(self.categories, rows[3:], strict=True):
-            row[: len(order)] = order
-        self.rows = {label: index for index, label in enumerate(labels)}
+        self.rows = {label: index + 3 for index, label in enumerate(labels)}
+        self._indptr = np.concatenate(([0], np.cumsum([len(order) for order in orders]))).astype(np.int64)
+        self._items = np.concatenate(orders).astype(np.int32)
 
     def first(self, order: int, mask: Mask, n: int) -> I32:
         """Take the first n allowed items of one order, for every row of `mask`; (B, n) padded with -1."""
-        return walk(self.table, np.full((len(mask), 1), order, np.int32), mask, n)
+        return walk(self._indptr, self._items, np.full((len(mask), 1), order, np.int32), mask, n)
 
     def of_categories(self, which: I32, mask: Mask, n: int) -> I32:
         """Take the first n allowed items of each category row in `which` (B, C), -1 = none."""
-        return walk(self.categories, which, mask, n)
+        return walk(self._indptr, self._items, which, mask, n)
+
+    def codes(self, column: Column | None) -> I32:
+        """Map the codes of a category column to rows; -1 = unknown when trained, and code -1 picks the last, -1."""
+        labels = column.labels if column is not None else ()
+        return np.array([*(self.rows.get(label, -1) for label in labels), -1], np.int32)
 
 
 def personal(member: Member, query: Query, mask: Mask, n: int, threads: int) -> I32:
@@ -94,7 +92,7 @@ def gather(
     ----------
     mask : (B, n_items) uint8, eligible items.
     cold : (B,) rows that also ask the demographic source.
-    favourites : (B, C) int32 rows of `orders.categories`, -1 = none.
+    favourites : (B, C) int32 category rows of `orders`, -1 = none.
     attributes : what is known of the user of a cold row; without it the demographic source uses what it knew when
         trained.
     needed : every row gets at least so many candidates when so many items are eligible.
@@ -123,7 +121,7 @@ def gather(
     ):
         if n:
             lists.append((name, orders.first(order, mask, n)))
-    if limits.per_category and favourites.shape[1] and len(orders.categories):
+    if limits.per_category and favourites.shape[1] and orders.rows:
         lists.append(("category", orders.of_categories(favourites, mask, limits.per_category)))
     limit = max(limits.limit, needed)
     if extra:  # what was asked for by name is never cut
