@@ -16,6 +16,7 @@ import msgspec
 
 from recengine.config import EventType
 from recengine.errors import BadColumn, DataError
+from recengine.offline.ingest_attributes import check_split, refuse_unknown_split
 from recengine.offline.ingest_events import ingest_events
 from recengine.offline.ingest_versions import ingest_versions
 from recengine.offline.ingest_write import OrderUnit, Progress, Quarantine, SourceReport, Write
@@ -64,7 +65,7 @@ def ingest(
         and .zst.
     columns : {role: column}: user item type value order event_id session_id request_id valid_from available; what is
         not given is found by name.
-    split : {attribute: separator}: texts that hold lists, such as {"genres": "|"}.
+    split : {attribute: separator}: texts that hold lists, such as {"genres": "|"}; each in some file of items or users.
     order_unit : of a numeric order column: s, ms, us, ns since 1970, or integers that only sort; auto decides by their
         size.
     strict : refuse everything when one row is bad.
@@ -87,6 +88,7 @@ def ingest(
         raise BadColumn(f"order unit {order_unit!r} is not known", hint="auto, s, ms, us, ns or integer")
     columns = dict(columns or {})
     check_roles(columns)
+    check_split(split or {})
     sources = {name: origins(source, where=name) for name, source in given.items()}
     now = datetime.now(UTC)
     aside = Quarantine(quarantine, now.strftime("%Y%m%dT%H%M%S%fZ"), strict=strict)
@@ -113,6 +115,7 @@ def ingest(
                 configured=frozenset(t.type for t in types),
             )
             reports = [ingest_versions(write, name, sources[name]) for name in _CATALOGUES if name in sources]
+            refuse_unknown_split(write.split, write.seen)
             if "events" in sources:
                 reports.append(ingest_events(write, sources["events"]))
             return tuple(reports)

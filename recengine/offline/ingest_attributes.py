@@ -5,16 +5,17 @@ unique (more than half of more than 1,000 values), else `string`, a category. Li
 are vectors; other lists are `strings`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from recengine.errors import BadColumn
+from recengine.offline.roles import what_is_there
 from recengine.store import compose
 from recengine.store.catalog import Attribute, Kind
 from recengine.store.files import PART, Foreign, Part
 from recengine.store.kinds import Family, family, vector_size
 
-__all__ = ("Told", "plan_attributes")
+__all__ = ("Told", "check_split", "plan_attributes", "refuse_unknown_split")
 
 MAX_NAME = 128
 _LONG, _UNIQUE, _MANY = 64, 0.5, 1_000
@@ -58,6 +59,7 @@ def plan_attributes(
     known: Mapping[str, Attribute],
     split: Mapping[str, str],
     *,
+    seen: set[str],
     where: str,
 ) -> dict[str, Told]:
     """Plan all columns of `part` that are not `taken` by a role, {name: how}; a column without any value is left out.
@@ -66,12 +68,14 @@ def plan_attributes(
     ----------
     known : the attributes of the store.
     split : {column: separator} of texts that hold lists.
+    seen : takes the names of all columns that are free attributes here.
 
     Raises
     ------
     BadColumn : a type conflicts with the remembered kind, or can be no attribute; or vectors differ in length.
     """
     raw = _values(foreign, part, taken)
+    seen.update(raw)
     told: dict[str, Told] = {}
     for name, (value, kind_name) in raw.items():
         found = family(kind_name)
@@ -79,7 +83,6 @@ def plan_attributes(
             continue
         _check_name(name, where)
         told[name] = _plan(name, value, kind_name, known.get(name), split.get(name), where)
-    _refuse_unknown_split(split, raw, where)
     return _measured(foreign, told, known, where)
 
 
@@ -150,9 +153,29 @@ def _check_name(name: str, where: str) -> None:
         )
 
 
-def _refuse_unknown_split(split: Mapping[str, str], raw: Mapping[str, object], where: str) -> None:
+def check_split(split: Mapping[str, str]) -> None:
+    """Refuse a separator that separates nothing.
+
+    Raises
+    ------
+    BadColumn : it is empty.
+    """
     for name, separator in split.items():
         if not separator:
-            raise BadColumn(f"{where}: the separator of {name!r} is empty", hint=f"{name}='|'")
-        if name not in raw:
-            continue
+            raise BadColumn(f"split: the separator of {name!r} is empty", hint=f"such as {name}='|'")
+
+
+def refuse_unknown_split(split: Mapping[str, str], present: Iterable[str]) -> None:
+    """Refuse to split a column that is `present` as a free attribute in no file of items or users.
+
+    Raises
+    ------
+    BadColumn : so.
+    """
+    listed = sorted(set(present))
+    unknown = sorted(set(split) - set(listed))
+    if unknown:
+        names = ", ".join(map(repr, unknown))
+        raise BadColumn(
+            f"split: no attribute of items or users is called {names}", hint=what_is_there(unknown[0], listed)
+        )

@@ -64,7 +64,7 @@ def _file(
             f"{where}: the column {roles[owner]!r} for {owner} is {part.columns[roles[owner]]}",
             hint="map another column",
         )
-    told = plan_attributes(write.foreign, part, set(roles.values()), known, write.split, where=where)
+    told = plan_attributes(write.foreign, part, set(roles.values()), known, write.split, seen=write.seen, where=where)
     select = {"id": compose.id_text(roles[owner], kind)} | _fixed(part, roles, where)
     select["fault"] = compose.attribute_fault({name: (t.kind, t.expression) for name, t in told.items()})
     values = {f"v{k}": t.expression for k, t in enumerate(told.values())}

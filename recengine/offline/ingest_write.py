@@ -5,7 +5,7 @@ Part of the ingest stage (`ingest.py`).
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -134,6 +134,8 @@ class Write:
     """Rows of each source, 0 = not known."""
     configured: frozenset[str] = frozenset()
     """Event types that the configuration lists."""
+    seen: set[str] = field(default_factory=set)
+    """The free attributes that the files have, under their names there."""
 
     def tell(self, source: str, done: int) -> None:
         """Report progress."""

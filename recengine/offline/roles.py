@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from recengine.errors import BadColumn
 
-__all__ = ("ROLES", "check_roles", "find_roles")
+__all__ = ("ROLES", "check_roles", "find_roles", "what_is_there")
 
 ROLES: dict[str, dict[str, tuple[str, ...]]] = {
     "events": {
@@ -76,17 +76,24 @@ def find_roles(
         if told is not None and told in present:
             found[role] = told
         elif told is not None and (source == "events" or alone):
-            raise BadColumn(f"{where}: has no column {told!r} for {role}", hint=_has(told, present))
+            raise BadColumn(f"{where}: has no column {told!r} for {role}", hint=what_is_there(told, present))
         else:
             guess = next((plain[name] for name in names if name in plain and plain[name] not in columns.values()), None)
             if guess is not None:
                 found[role] = guess
             elif role in NEEDED[source]:
                 raise BadColumn(
-                    f"{where}: no column is taken for {role}", hint=f"map one: {role}=<column>; {_has(role, present)}"
+                    f"{where}: no column is taken for {role}",
+                    hint=f"map one: {role}=<column>; {what_is_there(role, present)}",
                 )
     _refuse_twice(found, where)
     return found
+
+
+def what_is_there(word: str, present: list[str]) -> str:
+    """Say which columns there are, for a hint, and which of them `word` may have meant."""
+    shown = ", ".join(present[:20]) + (" ..." if len(present) > 20 else "")
+    return f"it has {shown or 'no columns'}{_near(word, present)}"
 
 
 def _refuse_twice(found: Mapping[str, str], where: str) -> None:
@@ -106,8 +113,3 @@ def _plain(name: str) -> str:
 def _near(word: str, names: list[str]) -> str:
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     return f"; did you mean {near[0]!r}?" if near else ""
-
-
-def _has(word: str, present: list[str]) -> str:
-    shown = ", ".join(present[:20]) + (" ..." if len(present) > 20 else "")
-    return f"it has {shown or 'no columns'}{_near(word, present)}"

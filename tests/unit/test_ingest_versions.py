@@ -124,6 +124,31 @@ def test_csv_attributes_are_typed_and_texts_of_the_store_stay_text(shop, tmp_pat
     assert values(catalogue, "new") == [True, False, None]
 
 
+BOOKS = {"item_id": ["x"], "genres": ["a|b"], "title": ["X"]}
+
+
+@pytest.mark.parametrize(
+    ("given", "split", "message"),
+    [
+        ({"items": BOOKS}, {"genre": "|", "tags": ","}, "'genre', 'tags'"),
+        ({"items": BOOKS}, {"item_id": "|"}, "'item_id'"),  # it is the id, not an attribute
+        ({"events": {"user": ["u"], "item": ["x"]}}, {"genres": "|"}, "'genres'"),
+        ({"items": BOOKS}, {"genres": ""}, "separator of 'genres' is empty"),
+    ],
+)
+def test_a_split_that_can_split_nothing_is_refused_and_nothing_is_written(shop, given, split, message):
+    with pytest.raises(BadColumn, match=message) as caught:
+        shop.ingest(**given, split=split)
+    assert caught.value.hint
+    assert (len(shop.events()), read_items(shop.database).n, len(shop.ids.items)) == (0, 0, 0)
+
+
+def test_a_split_may_be_of_one_source_or_file_among_several(shop):
+    users = {"user_id": ["u"], "age": [30]}
+    shop.ingest(items=BOOKS, users=users, split={"genres": "|"})
+    assert values(read_items(shop.database), "genres") == [["a", "b"]]
+
+
 def test_mostly_unique_texts_are_text_and_categories_are_strings(shop):
     n = 2_000
     columns = {
