@@ -13,4 +13,3 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     memory_limit: Annotated[str, Meta(pattern=r"^\d+(\.\d+)?\s?(MB|GB|MiB|GiB)$", description="of DuckDB's buffers")] = "4GB"
     threads: Annotated[int, Meta(ge=0, le=1024, description="of DuckDB; 0 = all cores")] = 0
-    batch_rows: Annotated[int, Meta(ge=1, le=1_000_000, description="rows a write batch aims at")] = 8192
