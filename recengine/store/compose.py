@@ -13,7 +13,6 @@ __all__ = (
     "attribute_value",
     "copy_database",
     "count_of",
-    "count_rows",
     "describe",
     "describe_fields",
     "detach",
@@ -67,11 +66,6 @@ def text_types(names: Mapping[str, str]) -> str:
 def describe(relation: str) -> str:
     """Ask for the columns of a relation."""
     return f"DESCRIBE SELECT * FROM {quoted(relation)}"
-
-
-def count_rows(relation: str) -> str:
-    """Count the rows of a relation."""
-    return f"SELECT count(*) FROM {quoted(relation)}"
 
 
 def count_of(query: str) -> str:
@@ -255,7 +249,6 @@ def append_versions(owner: str, told: Sequence[int], silent: Sequence[int]) -> s
     `told` are the attributes that the source has; those it is `silent` about keep their value. Parameters: $now, the
     moment from which a later version without a date is valid; $ever, the moment of a first one.
     """
-    last = 'QUALIFY row_number() OVER (PARTITION BY "row", valid_from ORDER BY seq DESC) = 1'
     mine = "".join(f", o.a{p}" for p in told) + "".join(f", b.a{p}" for p in silent)
     base = "".join(f", b.a{p} AS b{p}" for p in told)
     lags = "".join(f", lag(a{p}) OVER w AS l{p}" for p in told)
@@ -266,17 +259,41 @@ def append_versions(owner: str, told: Sequence[int], silent: Sequence[int]) -> s
     )
     return f"""
         INSERT INTO {owner}_versions (seq, "row", valid_from, available{kept})
-        WITH placed AS (
+        WITH placed AS ( -- every temporary version with the moment from which it is valid
             SELECT s.* REPLACE (
-                coalesce(s.valid_from, CASE WHEN s."row" IN (SELECT "row" FROM {owner}_versions) THEN $now::BIGINT ELSE
-                $ever::BIGINT END) AS valid_from ) FROM staged_versions s ), once AS (SELECT * FROM placed {last}),
-                stored AS (SELECT * FROM {owner}_versions {last}), based AS ( SELECT o.seq, o."row", o.valid_from,
-                coalesce(o.available, b.available, true) AS available, b.valid_from AS base_from, b.available AS
-                base_available{mine}{base} FROM once o ASOF LEFT JOIN stored b ON o."row" = b."row" AND o.valid_from >=
-                b.valid_from ), compared AS ( SELECT *, lag(valid_from) OVER w AS lag_from, lag(available) OVER w AS
-                lag_available{lags} FROM based WINDOW w AS (PARTITION BY "row" ORDER BY valid_from) ) SELECT seq, "row",
-                valid_from, available{kept} FROM compared WHERE CASE WHEN lag_from IS NOT NULL AND (base_from IS NULL OR
-                lag_from >= base_from) THEN {from_lag} ELSE {from_base} END
+                coalesce(
+                    s.valid_from,
+                    CASE WHEN s."row" IN (SELECT "row" FROM {owner}_versions) THEN $now::BIGINT ELSE $ever::BIGINT END
+                ) AS valid_from
+            )
+            FROM staged_versions s
+        ),
+        once AS ( -- of those valid from one moment, the last that was given
+            SELECT * FROM placed
+            QUALIFY row_number() OVER (PARTITION BY "row", valid_from ORDER BY seq DESC) = 1
+        ),
+        stored AS (
+            SELECT * FROM {owner}_versions
+            QUALIFY row_number() OVER (PARTITION BY "row", valid_from ORDER BY seq DESC) = 1
+        ),
+        based AS ( -- each (o) beside the stored one in force then (b), which tells what it is silent about
+            SELECT
+                o.seq, o."row", o.valid_from, coalesce(o.available, b.available, true) AS available,
+                b.valid_from AS base_from, b.available AS base_available{mine}{base}
+            FROM once o
+            ASOF LEFT JOIN stored b ON o."row" = b."row" AND o.valid_from >= b.valid_from
+        ),
+        compared AS ( -- and the one before it among the temporary ones
+            SELECT *, lag(valid_from) OVER w AS lag_from, lag(available) OVER w AS lag_available{lags}
+            FROM based
+            WINDOW w AS (PARTITION BY "row" ORDER BY valid_from)
+        )
+        SELECT seq, "row", valid_from, available{kept}
+        FROM compared
+        WHERE CASE -- the later of the two is the version before it; kept is what differs from that
+            WHEN lag_from IS NOT NULL AND (base_from IS NULL OR lag_from >= base_from) THEN {from_lag}
+            ELSE {from_base}
+        END
     """
 
 

@@ -1,4 +1,4 @@
-"""A data directory: the home of one shop's database, models and keys. `create` makes one, `check` recognises one."""
+"""A data directory: the home of one shop's database and models. `create` makes one, `check` recognises one."""
 
 import os
 from pathlib import Path
@@ -7,12 +7,11 @@ from recengine.config import Storage
 from recengine.errors import DirectoryInvalid
 from recengine.store.database import FILE, Database
 
-__all__ = ("ARTIFACTS", "CONFIG", "QUARANTINE", "check", "create", "keys")
+__all__ = ("ARTIFACTS", "CONFIG", "QUARANTINE", "check", "create")
 
 CONFIG = "recengine.toml"
 ARTIFACTS = "artifacts"
 QUARANTINE = "quarantine"
-KEYS = "keys"
 
 
 def create(path: Path) -> None:
@@ -59,11 +58,3 @@ def check(path: Path) -> None:
         )
     if not os.access(path, os.W_OK | os.X_OK) or not os.access(path / FILE, os.W_OK):
         raise DirectoryInvalid(f"{path}: is not writable", hint="check its owner and permissions")
-
-
-def keys(path: Path) -> Path:
-    """Make sure of the folder for secrets (mode 0700) and return it; files in it belong to mode 0600."""
-    folder = path / KEYS
-    folder.mkdir(mode=0o700, exist_ok=True)
-    folder.chmod(0o700)
-    return folder

@@ -336,7 +336,3 @@ def test_a_directory_that_cannot_be_written_is_refused(shop):
             directory.check(shop)
     finally:
         shop.chmod(0o700)
-
-
-def test_keys_lie_in_a_folder_of_their_own(shop):
-    assert directory.keys(shop).stat().st_mode & 0o777 == 0o700
