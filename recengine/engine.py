@@ -16,6 +16,7 @@ from threading import Lock
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
 import numpy as np
 
 from recengine.algorithms.base import Progress
@@ -147,8 +148,13 @@ class Engine:
             finally:  # whatever came after the commit, what was stored is served
                 catch_up(self._state, self._database, self._ids)
 
-    def train(self, **options: Any) -> cycle.CycleReport:
+    def train(self, *, threads: int = 0, **options: Any) -> cycle.CycleReport:
         """Run the offline spine: build, train, validate, gate, deploy; the new deployment answers from then on.
+
+        Parameters
+        ----------
+        threads : cores to train with; 0 = as configured.
+        options : further keywords of `offline.cycle.train`: `as_of`, `force`, `progress`.
 
         Raises
         ------
@@ -157,7 +163,7 @@ class Engine:
         """
         with self._training:
             try:
-                return cycle.train(self._database, self.artifacts, self.config, **options)
+                return cycle.train(self._database, self.artifacts, self._config_for(threads), **options)
             finally:  # an error after the switch must not leave the older deployment answering
                 self._reload()
 
@@ -336,7 +342,10 @@ class Engine:
         if version is None:
             raise NotTrained(f"{self.path}: nothing is deployed yet", hint=f"run `recengine train {self.path}`")
         live = deployments.load(self.artifacts.open(version), version)
-        return Recommender(live, self._state, self._ids.users, self._ids.items, self.config)
+        recommender = Recommender(live, self._state, self._ids.users, self._ids.items, self.config)
+        if self._state.items.n:
+            recommender.recommend([Request()])  # what is packed and laid out at first use is so before anybody waits
+        return recommender
 
     def _ranking(self, kind: str, n: int, category: str | None) -> tuple[Recommendation, ...]:
         live = self.spine()
@@ -346,6 +355,12 @@ class Engine:
         return tuple(
             Recommendation(i, s, kind) for i, s in zip(self._ids.items.ids(rows), scores.tolist(), strict=True)
         )
+
+    def _config_for(self, threads: int) -> Config:
+        if threads < 1:
+            return self.config
+        training = msgspec.structs.replace(self.config.training, threads=threads)
+        return msgspec.structs.replace(self.config, training=training)
 
     def _item(self, item: str) -> int:
         row = self._ids.items.row(item)

@@ -135,7 +135,8 @@ class Popularity:
         Cost: grows with the position of the n-th allowed item, not with the catalogue.
         """
         learned = self._fitted()
-        picked = walk(np.array([0, len(learned.order)]), learned.order, np.zeros((len(query.users), 1), np.int32), mask, n)
+        first = np.zeros((len(query.users), 1), np.int32)
+        picked = walk(np.array([0, len(learned.order)]), learned.order, first, mask, n)
         scores = learned.scores[picked]
         scores[picked < 0] = np.nan
         return TopN(picked, scores)

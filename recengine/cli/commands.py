@@ -89,7 +89,7 @@ def ingested(report: IngestReport) -> None:
 def train(args: Namespace) -> None:
     """Learn, validate, deploy."""
     with Engine.open(args.dir) as engine, show.progress(args.json) as progress:
-        report = engine.train(force=args.force, progress=progress)
+        report = engine.train(force=args.force, threads=args.threads, progress=progress)
     show.result(args.json, report, lambda: trained(report))
 
 

@@ -15,7 +15,7 @@ from recengine.cli.commands import ingested, recommended, trained
 from recengine.config import Config, commented, load
 from recengine.demo import run as demo_run
 from recengine.engine import Engine
-from recengine.errors import BadRequest, RecEngineError
+from recengine.errors import BadArtifact, BadRequest, RecEngineError
 from recengine.store import directory
 from recengine.store.backup import backup as make_backup
 from recengine.store.backup import restore as make_restore
@@ -51,27 +51,9 @@ def models(args: Namespace) -> None:
     store = ArtifactStore(args.dir / directory.ARTIFACTS)
     if args.action == "list":
         live = store.current()
-        manifests = [store.manifest(version) for version in store.list_versions()]
-        answer: Any = [
-            {"version": m.version, "live": m.version == live, "created": m.created, "metrics": m.about.metrics}
-            for m in manifests
-        ]
-        show.result(
-            args.json,
-            answer,
-            lambda: show.table(
-                ["", "version", "created", "metrics"],
-                [
-                    [
-                        "*" if row["live"] else "",
-                        row["version"],
-                        row["created"],
-                        "  ".join(f"{k} {v:.4f}" for k, v in row["metrics"].items()),
-                    ]
-                    for row in answer
-                ],
-            ),
-        )
+        answer: Any = [_listed(store, version, live) for version in store.list_versions()]
+        rows = [["*" if row["live"] else "", row["version"], row["created"], _few(row)] for row in answer]
+        show.result(args.json, answer, lambda: show.table(["", "version", "created", "metrics"], rows))
     elif args.action == "show":
         store.open(args.version)
         show.document(store.manifest(args.version))
@@ -83,6 +65,23 @@ def models(args: Namespace) -> None:
             else:
                 version = engine.rollback()
         show.result(args.json, {"live": version}, lambda: show.line(f"live: {version}"))
+
+
+def _listed(store: ArtifactStore, version: str, live: str | None) -> dict[str, Any]:
+    """Describe one version; a damaged one is named and does not hide the others."""
+    row: dict[str, Any] = {"version": version, "live": version == live, "created": "", "metrics": {}}
+    try:
+        manifest = store.manifest(version)
+    except BadArtifact as err:
+        return {**row, "damaged": err.message}
+    return {**row, "created": manifest.created, "metrics": manifest.about.metrics}
+
+
+def _few(row: dict[str, Any]) -> str:
+    """Show the metrics that one compares versions by."""
+    if "damaged" in row:
+        return f"damaged: {row['damaged']}"
+    return "  ".join(f"{k} {v:.4f}" for k, v in row["metrics"].items() if k.split("@")[0] in {"recall", "ndcg"})
 
 
 def backup(args: Namespace) -> None:

@@ -46,7 +46,7 @@ def build() -> argparse.ArgumentParser:
     verb.add_argument("--split", nargs="+", default=[], metavar="COLUMN=SEPARATOR", help="columns that hold lists")
     verb.add_argument(
         "--order-unit",
-        choices=("auto", "s", "ms", "us", "integer"),
+        choices=("auto", "s", "ms", "us", "ns", "integer"),
         default="auto",
         help="what numbers in `order` count",
     )
@@ -54,6 +54,7 @@ def build() -> argparse.ArgumentParser:
 
     verb = _verb(verbs, "train", "learn, validate, and deploy what passes", commands.train)
     verb.add_argument("--force", action="store_true", help="deploy even what the gate refuses")
+    verb.add_argument("--threads", type=int, default=_threads(), help="cores to train with; 0 = as configured")
 
     verb = _verb(verbs, "recommend", "recommend to users", commands.recommend)
     verb.add_argument("users", nargs="*", metavar="USER", help="user ids; none = an anonymous user")

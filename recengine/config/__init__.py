@@ -37,12 +37,16 @@ __all__ = (
 )
 
 
+RESERVED = frozenset(("popular", "trending", "latest", "category", "demographic", "pinned", "capped", "fill"))
+"""Names that replies and reports use for something else."""
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole tree. `Config()` is the default engine."""
 
     store: Storage = Storage()
     event: Annotated[tuple[EventType, ...], Meta(min_length=1)] = DEFAULT_EVENTS
-    model: Annotated[tuple[ModelConfig, ...], Meta(min_length=1)] = (Als(), ItemKnn(), UserKnn(), Popularity())
+    model: Annotated[tuple[ModelConfig, ...], Meta(min_length=1, max_length=20)] = (Als(), ItemKnn(), UserKnn(), Popularity())
     candidates: Candidates = Candidates()
     serving: Serving = Serving()
     diversity: Diversity = Diversity()
@@ -53,6 +57,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"`[[{what}]]` names must differ, these stand there twice: {', '.join(twice)}")
+        taken = sorted(RESERVED & {m.name for m in self.model})
+        if taken:
+            raise ValueError(f"`[[model]]` cannot be called {taken[0]}: a candidate source of recengine is")
         if not any(m.weight > 0 for m in self.model):
             raise ValueError("at least one `[[model]]` needs weight > 0")
 

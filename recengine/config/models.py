@@ -11,13 +11,14 @@ from msgspec import Meta
 __all__ = ("Als", "ItemKnn", "ModelConfig", "Popularity", "UserKnn")
 
 Weight = Annotated[float, Meta(ge=0, le=100)]
+Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Positive = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
 class Als(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="als"):
     """Implicit matrix factorisation (Hu, Koren, Volinsky 2008; Rendle et al. 2021)."""
 
-    name: Annotated[str, Meta(description="name in replies, reports and artifacts")] = "als"
+    name: Annotated[Name, Meta(description="name in replies, reports and artifacts")] = "als"
     weight: Annotated[Weight, Meta(description="share in the blend; training overrides it when `training.tune_blend`")] = 0.4
     time_budget_ms: Annotated[float, Meta(gt=0, description="a request drops the model when it takes longer")] = 50.0
     factors: Annotated[int, Meta(ge=1, le=2048, description="length of the vectors")] = 64
@@ -37,7 +38,7 @@ class Als(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
 class ItemKnn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="item_knn"):
     """Cosine neighbours of items over sparse rows (Sarwar et al. 2001; Deshpande and Karypis 2004)."""
 
-    name: Annotated[str, Meta(description="name in replies, reports and artifacts")] = "item_knn"
+    name: Annotated[Name, Meta(description="name in replies, reports and artifacts")] = "item_knn"
     weight: Annotated[Weight, Meta(description="share in the blend")] = 0.3
     time_budget_ms: Annotated[float, Meta(gt=0, description="a request drops the model when it takes longer")] = 50.0
     neighbors: Annotated[Positive, Meta(description="neighbours kept for every item")] = 100
@@ -49,7 +50,7 @@ class ItemKnn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class UserKnn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="user_knn"):
     """Cosine neighbours of users over sparse rows (Resnick et al. 1994)."""
 
-    name: Annotated[str, Meta(description="name in replies, reports and artifacts")] = "user_knn"
+    name: Annotated[Name, Meta(description="name in replies, reports and artifacts")] = "user_knn"
     weight: Annotated[Weight, Meta(description="share in the blend")] = 0.2
     time_budget_ms: Annotated[float, Meta(gt=0, description="a request drops the model when it takes longer")] = 50.0
     neighbors: Annotated[Positive, Meta(description="neighbours kept for every user")] = 50
@@ -61,7 +62,7 @@ class UserKnn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Popularity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="popularity"):
     """All-time, trending, latest and per-category popularity."""
 
-    name: Annotated[str, Meta(description="name in replies, reports and artifacts")] = "popularity"
+    name: Annotated[Name, Meta(description="name in replies, reports and artifacts")] = "popularity"
     weight: Annotated[Weight, Meta(description="share in the blend")] = 0.1
     time_budget_ms: Annotated[float, Meta(gt=0, description="a request drops the model when it takes longer")] = 50.0
     half_life_days: Annotated[float, Meta(gt=0, description="an event counts half in trending after so many days")] = 7.0

@@ -4,15 +4,16 @@ Rows are (user_id, rank, item_id, score, reason), best first within a user.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 import pyarrow as pa
 from pyarrow import csv, parquet
 
-from recengine.errors import BadRequest
+from recengine.errors import BadRequest, DirectoryInvalid
 from recengine.types import Response
 
 __all__ = ("FORMATS", "export")
@@ -37,16 +38,21 @@ def export(batches: Iterable[list[Response]], target: Path) -> int:
     Raises
     ------
     BadRequest : the ending is none of .parquet, .csv, .jsonl.
+    DirectoryInvalid : the folder is missing or cannot be written.
     """
     if target.suffix not in FORMATS:
         raise BadRequest(f"{target.name}: expected a name that ends in {', '.join(FORMATS)}, got {target.suffix!r}")
+    if not target.parent.is_dir():
+        raise DirectoryInvalid(f"{target.parent}: there is no such folder to write {target.name} to")
     aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         with aside.open("wb") as out:
-            rows = {".parquet": _parquet, ".csv": _csv, ".jsonl": _jsonl}[target.suffix](batches, out)
+            rows = _WRITERS[target.suffix](batches, out)
             out.flush()
             os.fsync(out.fileno())
         aside.replace(target)
+    except OSError as err:
+        raise DirectoryInvalid(f"{target}: cannot be written: {err.strerror or err}") from err
     finally:
         aside.unlink(missing_ok=True)
     return rows
@@ -66,22 +72,12 @@ def _table(replies: list[Response]) -> pa.RecordBatch:
     )
 
 
-def _parquet(batches: Iterable[list[Response]], out: BinaryIO) -> int:
+def _columnar(writer: Callable[..., Any], batches: Iterable[list[Response]], out: BinaryIO) -> int:
     rows = 0
-    with parquet.ParquetWriter(out, _SCHEMA) as writer:
+    with writer(out, _SCHEMA) as sink:
         for replies in batches:
             table = _table(replies)
-            writer.write_batch(table)
-            rows += len(table)
-    return rows
-
-
-def _csv(batches: Iterable[list[Response]], out: BinaryIO) -> int:
-    rows = 0
-    with csv.CSVWriter(out, _SCHEMA) as writer:
-        for replies in batches:
-            table = _table(replies)
-            writer.write_batch(table)
+            sink.write_batch(table)
             rows += len(table)
     return rows
 
@@ -93,3 +89,10 @@ def _jsonl(batches: Iterable[list[Response]], out: BinaryIO) -> int:
         out.write(b"".join(msgspec.json.encode(row) + b"\n" for row in table.to_pylist()))
         rows += len(table)
     return rows
+
+
+_WRITERS: dict[str, Callable[[Iterable[list[Response]], BinaryIO], int]] = {
+    ".parquet": partial(_columnar, parquet.ParquetWriter),
+    ".csv": partial(_columnar, csv.CSVWriter),
+    ".jsonl": _jsonl,
+}

@@ -1,11 +1,12 @@
 """Stage 4, candidates: at most `candidates.limit` items a request worth scoring, and which source found each.
 
-A source that fails is left out and named in `degraded`; when half of the deadline is over the remaining personal
-sources are skipped, the precomputed ones (microseconds) never.
+A source that fails, or takes longer than its model's `time_budget_ms`, is left out and named in `degraded`; when half
+of the deadline is over the remaining personal sources are skipped, the precomputed ones (microseconds) never.
 """
 
 import logging
 from collections.abc import Callable
+from time import perf_counter_ns
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from recengine.online.caps import Caps
 from recengine.online.rules import Rules
 from recengine.online.state import State
 from recengine.online.trace import Trace
-from recengine.retrieval.deployment import Deployment
+from recengine.retrieval.deployment import Deployment, Member
 from recengine.retrieval.sources import Orders, gather
 from recengine.types import I32, Catalogue, Context, Features, Mask, Pool
 
@@ -51,7 +52,7 @@ class CandidateStage:
             favourites=favourites,
             needed=max(r.n for r in context.requests),
             extra=extra,
-            guard=lambda name, source: self._guarded(name, source, trace),
+            guard=lambda member, source: self._guarded(member, source, context, trace),
             threads=context.threads,
         )
         trace.counts["candidates"] = len(pool.items)
@@ -74,16 +75,21 @@ class CandidateStage:
         shown: I32 = found[found >= 0]
         return shown
 
-    def _guarded(self, name: str, source: Callable[[], I32], trace: Trace) -> I32 | None:
+    def _guarded(self, member: Member, source: Callable[[], I32], context: Context, trace: Trace) -> I32 | None:
         if trace.overdue(0.5):
-            trace.degrade(f"source:{name}:deadline")
+            trace.degrade(f"source:{member.name}:deadline")
             return None
+        started = perf_counter_ns()
         try:
-            return source()
+            found = source()
         except Exception:  # one failing model must not fail the request; it is logged, counted and named in the reply
-            log.exception("candidate source %s failed", name)
-            trace.degrade(f"source:{name}:error")
+            log.exception("candidate source %s failed", member.name)
+            trace.degrade(f"source:{member.name}:error")
             return None
+        if perf_counter_ns() - started > member.scorer.config.time_budget_ms * 1e6 * len(context.requests):
+            trace.degrade(f"source:{member.name}:budget")  # as in scoring: late is as good as absent
+            return None
+        return found
 
     def _laid_out(self, items: Catalogue) -> tuple[Orders, I32]:
         """Lay the orders out once a catalogue.

@@ -32,11 +32,19 @@ class Scoring:
 
     def score(self, context: Context, features: Features, pool: Pool, trace: Trace) -> ScoreTable:
         """Score the pool with every model that can."""
-        columns = [self._column(member, features, pool, trace, context.threads) for member in self._deployment.members]
+        columns = [
+            self._column(member, features, pool, trace, context.threads) if self._counts(member) else None
+            for member in self._deployment.members
+        ]
         added = lifts(self._deployment, pool, context.users, context.cold, features.attributes)
         scored = table(self._deployment, pool, columns, added)
         trace.mark("scoring")
         return scored
+
+    @staticmethod
+    def _counts(member: Member) -> bool:
+        """Tell whether the model has a say: popularity always has one, where nobody else does; others by weight."""
+        return member.weight > 0 or isinstance(member.scorer, Popularity)
 
     def _column(self, member: Member, features: Features, pool: Pool, trace: Trace, threads: int) -> F32 | None:
         if trace.overdue(0.8) and not isinstance(member.scorer, Popularity):

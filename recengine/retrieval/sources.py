@@ -83,7 +83,7 @@ def gather(
     attributes: Mapping[int, Mapping[str, Any]] | None = None,
     needed: int = 0,
     extra: Sequence[tuple[str, I32]] = (),
-    guard: Callable[[str, Callable[[], I32]], I32 | None] | None = None,
+    guard: Callable[[Member, Callable[[], I32]], I32 | None] | None = None,
     threads: int = 1,
 ) -> Pool:
     """Collect the candidates of B requests.
@@ -97,18 +97,18 @@ def gather(
         trained.
     needed : every row gets at least so many candidates when so many items are eligible.
     extra : lists that come first, such as pins.
-    guard : runs one source and returns None when it failed; without it a failure propagates.
+    guard : runs the source of one member and returns None when it failed; without it a failure propagates.
 
     Returns
     -------
     Pool of at most max(limits.limit, needed) items a row; of all that the sources found where there are `extra` lists.
     """
-    run = guard or (lambda _name, source: source())
+    run = guard or (lambda _member, source: source())
     lists: Lists = list(extra)
     for member in deployment.members:
         if isinstance(member.scorer, Popularity) or limits.per_model == 0:
             continue
-        found = run(member.name, partial(personal, member, query, mask, limits.per_model, threads))
+        found = run(member, partial(personal, member, query, mask, limits.per_model, threads))
         if found is not None:
             lists.append((member.name, found))
     demographic = deployment.demographic

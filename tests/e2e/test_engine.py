@@ -19,6 +19,7 @@ from recengine.errors import (
     DirectoryInvalid,
     EmptyData,
     NotTrained,
+    RecEngineError,
     StoreCorrupt,
     StoreLocked,
     UnknownItem,
@@ -268,6 +269,105 @@ def test_backup_and_restore_answer_the_same(shop, tmp_path):
     restore(tmp_path / "copy", tmp_path / "again")
     with Engine.open(tmp_path / "again") as engine:
         assert without_name(engine.recommend("u5", n=9)) == without_name(before)
+
+
+def test_an_odd_user_id_is_refused_and_the_record_keeper_lives_on(shop):
+    with Engine.open(shop) as engine:
+        for odd in ("\ud800", "a\nb", "", "x" * 300):
+            with pytest.raises(BadRequest, match="user_id"):
+                engine.recommend(odd)
+        reply = engine.recommend("u2")
+        assert engine.decision(reply.request_id) is not None
+    Engine.open(shop).close()
+
+
+def test_an_ingest_that_fails_after_its_commit_is_served_all_the_same(shop):
+    (shop / "quarantine").write_text("a file where a folder should be")
+    with Engine.open(shop) as engine:
+        with pytest.raises((RecEngineError, OSError)):
+            engine.ingest(
+                events=[
+                    {"user_id": "fresh", "item_id": f"f{k}", "type": "purchase", "timestamp": 1_760_000_000 + k}
+                    for k in range(9)
+                ]
+                + [{"user_id": "fresh", "item_id": None, "type": "purchase", "timestamp": 1}]
+            )
+        engine.train()
+        reply = engine.recommend("u1", n=10)
+        assert len(reply.items) == 10
+        assert not reply.degraded
+
+
+def test_threads_may_name_items_that_an_ingest_just_brought(shop):
+    problems = []
+    done = threading.Event()
+
+    def ask():
+        while not done.is_set():
+            try:
+                names = tuple(f"new{k}" for k in range(60))
+                engine.recommend("u1", n=5, pins=names, deny=names[:3])
+                engine.recommend("u1", n=5, allow=(*names, "i1", "i2"))
+            except BaseException as err:  # noqa: BLE001 - whatever it is, the test must name it
+                problems.append(err)
+                return
+
+    with Engine.open(shop) as engine:
+        asker = threading.Thread(target=ask)
+        asker.start()
+        for k in range(60):
+            engine.ingest(items=[{"item_id": f"new{k}", "title": "new", "category": "hats", "brand": "b1", "price": 1.0}])
+        done.set()
+        asker.join()
+    assert not problems
+
+
+def test_late_events_are_served_as_a_restart_would(shop):
+    late = [{"user_id": "u4", "item_id": f"i{k}", "type": "view", "timestamp": 1_700_000_000 + k} for k in range(70, 76)]
+    with Engine.open(shop) as engine:
+        engine.ingest(events=late)
+        before = engine.recommend("u4", n=20)
+    with Engine.open(shop) as engine:
+        assert without_name(engine.recommend("u4", n=20)) == without_name(before)
+
+
+def test_lists_refuse_a_length_below_one(engine):
+    for ask in (lambda n: engine.similar_items("i3", n), lambda n: engine.similar_users("u2", n), engine.popular, engine.latest):
+        for n in (0, -1):
+            with pytest.raises(BadRequest, match="n: expected"):
+                ask(n)
+
+
+def test_titles_of_unknown_items_are_their_ids(engine):
+    assert engine.titles(["i3", "nope"]) == ["Thing number 3", "nope"]
+
+
+def test_a_request_with_further_wishes_is_refused(engine):
+    with pytest.raises(BadRequest, match="Request"):
+        engine.recommend(Request(user_id="u3"), n=7)
+    with pytest.raises(BadRequest, match="list"):
+        engine.recommend_batch("u1")
+
+
+def test_an_export_to_nowhere_is_named(engine, tmp_path):
+    with pytest.raises(DirectoryInvalid, match="nowhere"):
+        engine.export(tmp_path / "nowhere" / "x.csv")
+
+
+def test_a_backup_of_an_engine_in_use_restores(shop, tmp_path):
+    with Engine.open(shop) as engine:
+        before = engine.recommend("u5", n=9)
+        engine.backup(tmp_path / "copy")
+    restore(tmp_path / "copy", tmp_path / "again")
+    with Engine.open(tmp_path / "again") as engine:
+        assert without_name(engine.recommend("u5", n=9)) == without_name(before)
+
+
+@pytest.mark.parametrize("name", ["../up", "popular", "A", "", "x" * 41])
+def test_model_names_that_are_no_names_are_refused(shop, name):
+    (shop / "recengine.toml").write_text(f'[[model]]\nkind = "als"\nname = "{name}"\n')
+    with pytest.raises(ConfigInvalid, match="model"):
+        Engine.open(shop)
 
 
 def test_a_request_object_is_taken_whole(engine):

@@ -216,7 +216,7 @@ def test_a_model_over_its_time_budget_is_dropped_counted_and_named():
     models = tuple(msgspec.structs.replace(m, time_budget_ms=1e-6) if m.name == "item_knn" else m for m in patient(Config().model))
     shop = world(config=Config(model=models))
     (reply,), _ = shop.recommender.recommend([Request(user_id="u1", n=10)])
-    assert reply.degraded == ("model:item_knn:budget",)
+    assert reply.degraded == ("source:item_knn:budget", "model:item_knn:budget")
     assert len(reply.items) == 10
     assert {line.contributions["item_knn"] for line in reply.items} == {0.0}
     assert shop.recommender.scoring.dropped["model:item_knn:budget"] == 1
