@@ -9,7 +9,6 @@ deployment in force. Why hashes before parsers: damaged model files have crashed
 wrong scores in silence, so `verify` reads every byte before anybody interprets one. Arrays are `.npy`, never pickles.
 """
 
-import hashlib
 import os
 import re
 import secrets
@@ -27,6 +26,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from recengine.durable import digest, digest_of, flush
 from recengine.errors import BadArtifact, UnknownVersion
 
 __all__ = ("FORMAT", "About", "ArtifactStore", "FileRecord", "Manifest", "read_arrays", "verify", "write_arrays")
@@ -162,7 +162,7 @@ class ArtifactStore:
             write(aside)
             _seal(aside, version, about)
             aside.rename(self.folder / version)
-            _flush(self.folder)
+            flush(self.folder)
         finally:
             if aside.exists():
                 shutil.rmtree(aside)
@@ -246,9 +246,9 @@ class ArtifactStore:
         aside = self.folder / f".tmp-current-{os.getpid()}"
         try:
             aside.write_text("".join(f"{name}\n" for name in history[:_REMEMBERED]), encoding="ascii")
-            _flush(aside)
+            flush(aside)
             aside.replace(self.folder / "current")
-            _flush(self.folder)
+            flush(self.folder)
         finally:
             aside.unlink(missing_ok=True)
 
@@ -272,7 +272,7 @@ def verify(folder: Path) -> Manifest:
         size = (folder / name).stat().st_size
         if size != record.size:
             raise BadArtifact(f"{folder.name}/{name}: expected {record.size} bytes, found {size}", hint=_AGAIN)
-        if _digest(folder / name) != record.blake2b:
+        if digest(folder / name) != record.blake2b:
             raise BadArtifact(f"{folder.name}/{name}: the content has changed", hint=_AGAIN)
     for name in there - manifest.files.keys() - {MANIFEST}:
         raise BadArtifact(f"{folder.name}/{name}: not part of this version", hint="remove the file")
@@ -306,8 +306,8 @@ def read_arrays(folder: Path, *names: str) -> tuple[npt.NDArray[Any], ...]:
 def _seal(folder: Path, version: str, about: About) -> None:
     files = {}
     for name in sorted(_files(folder)):
-        _flush(folder / name)
-        files[name] = FileRecord((folder / name).stat().st_size, _digest(folder / name))
+        flush(folder / name)
+        files[name] = FileRecord((folder / name).stat().st_size, digest(folder / name))
     manifest = Manifest(
         format=FORMAT,
         version=version,
@@ -318,11 +318,10 @@ def _seal(folder: Path, version: str, about: About) -> None:
         about=about,
     )
     body = msgspec.json.format(msgspec.json.encode(manifest, order="deterministic"), indent=1)
-    digest = hashlib.blake2b(body, digest_size=32).hexdigest()
-    (folder / MANIFEST).write_bytes(b'{"digest": "%s",\n"manifest": %s}\n' % (digest.encode(), body))
-    _flush(folder / MANIFEST)
+    (folder / MANIFEST).write_bytes(b'{"digest": "%s",\n"manifest": %s}\n' % (digest_of(body).encode(), body))
+    flush(folder / MANIFEST)
     for parent in {folder, *(path for path in folder.rglob("*") if path.is_dir())}:
-        _flush(parent)
+        flush(parent)
 
 
 def _read_manifest(folder: Path) -> Manifest:
@@ -330,7 +329,7 @@ def _read_manifest(folder: Path) -> Manifest:
     try:
         sealed = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=_Sealed)
         body = bytes(sealed.manifest)
-        if hashlib.blake2b(body, digest_size=32).hexdigest() != sealed.digest:
+        if digest_of(body) != sealed.digest:
             raise BadArtifact(f"{where}: the content has changed", hint=_AGAIN)
         found = msgspec.json.decode(body, type=_Format).format
         if found > FORMAT:
@@ -350,20 +349,6 @@ def _files(folder: Path) -> set[str]:
         elif not stat.S_ISDIR(mode):
             raise BadArtifact(f"{folder.name}/{path.relative_to(folder)}: not a plain file", hint="remove it")
     return names
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).hexdigest()
-
-
-def _flush(path: Path) -> None:
-    """Force a file's bytes, or a folder's entries, to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _elsewhere(name: str) -> bool:

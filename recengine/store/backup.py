@@ -7,16 +7,17 @@ Every table is compared with its copy by rows and by a hash of its content, and 
 with its BLAKE2b; `restore` checks both before the new directory appears.
 """
 
-import hashlib
-import os
 import shutil
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from recengine.errors import DirectoryInvalid, EngineFault, StoreCorrupt, StoreFailed
+from recengine.durable import copy, digest, flush
+from recengine.errors import DirectoryInvalid, EngineFault, RecEngineError, StoreCorrupt, StoreFailed
 from recengine.store import compose, directory
 from recengine.store.cursor import Cursor
 from recengine.store.database import FILE, STAGING, Database
@@ -28,6 +29,8 @@ __all__ = ("BackupReport", "backup", "restore")
 MANIFEST = "backup.json"
 FORMAT = 1
 _COPY = "copy_of_store"
+_one = threading.Lock()
+"""Held by a backup: a store has one folder in which the copy is built."""
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -50,6 +53,9 @@ class BackupReport(msgspec.Struct, frozen=True, kw_only=True):
 
 def backup(source: Path | Database, target: Path) -> BackupReport:
     """Copy the data directory `source` (or the one of an open database) to the new folder `target`.
+
+    Any thread may call it on an open database, also while others read and write: the copy is one moment. Two backups
+    take turns.
 
     Raises
     ------
@@ -78,17 +84,13 @@ def restore(source: Path, target: Path) -> BackupReport:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DirectoryInvalid(f"{target}: is not empty", hint="restore into a new folder")
     report = _manifest(source)
-    for name, digest in report.files.items():
+    for name, expected in report.files.items():
         path = source / name
-        if not path.is_file() or _digest(path) != digest:
+        if not path.is_file() or digest(path) != expected:
             raise StoreCorrupt(f"{source.name}: {name} is missing or damaged", hint="use another backup")
-    work = target.with_name(f".{target.name}.restoring")
-    try:
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
+    with _aside(target, "restoring") as work:
         for name in report.files:
-            (work / name).parent.mkdir(parents=True, exist_ok=True)
-            _copy(source / name, work / name)
+            copy(source / name, work / name)
         (work / directory.ARTIFACTS).mkdir(exist_ok=True)
         with Database.open(work / FILE) as database:
             found = _tables(database.read(), database.path.stem)
@@ -100,61 +102,61 @@ def restore(source: Path, target: Path) -> BackupReport:
         if target.exists():
             target.rmdir()
         _publish(work, target)
-    except OSError as err:
-        if isinstance(err, StoreFailed | DirectoryInvalid):
-            raise
-        raise StoreFailed(
-            f"{target}: cannot be written: {err.strerror}", hint="free disk space, check permissions"
-        ) from err
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return report
 
 
 def _backup(database: Database, target: Path) -> BackupReport:
     home = database.path.parent
-    staging = home / STAGING
-    work = target.with_name(f".{target.name}.saving")
-    try:
-        for folder in (staging, work):
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-        tables = _copy_database(database, staging / FILE)
-        _copy(staging / FILE, work / FILE)
-        (staging / FILE).unlink()
+    with _one, _aside(target, "saving") as work:
+        tables = _copy_database(database, work / FILE)
         _copy_rest(home, work)
         report = BackupReport(
             format=FORMAT,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             schema=SCHEMA,
             tables=tables,
-            files={p.relative_to(work).as_posix(): _digest(p) for p in sorted(work.rglob("*")) if p.is_file()},
+            files={p.relative_to(work).as_posix(): digest(p) for p in sorted(work.rglob("*")) if p.is_file()},
         )
-        with (work / MANIFEST).open("wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(report)))
-            os.fsync(file.fileno())
+        (work / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(report)))
+        flush(work / MANIFEST)
         _publish(work, target)
+    return report
+
+
+@contextmanager
+def _aside(target: Path, doing: str) -> Iterator[Path]:
+    """Lend an empty folder beside `target`, which is removed again; what the disk refuses becomes `StoreFailed`."""
+    work = target.with_name(f".{target.name}.{doing}")
+    try:
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        yield work
     except OSError as err:
-        if isinstance(err, StoreFailed | DirectoryInvalid):
+        if isinstance(err, RecEngineError):
             raise
         raise StoreFailed(
             f"{target}: cannot be written: {err.strerror}", hint="free disk space, check permissions"
         ) from err
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
         shutil.rmtree(work, ignore_errors=True)
-    return report
 
 
 def _copy_database(database: Database, path: Path) -> dict[str, Table]:
+    staging = database.path.parent / STAGING
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir()
     cursor = database.read()
-    cursor.execute(compose.attach(str(path), _COPY))
     try:
-        with cursor.transaction():
-            cursor.execute(compose.copy_database(database.path.stem, _COPY))
-            mine, copied = _tables(cursor, database.path.stem), _tables(cursor, _COPY)
+        cursor.execute(compose.attach(str(staging / FILE), _COPY))
+        try:
+            with cursor.transaction():
+                cursor.execute(compose.copy_database(database.path.stem, _COPY))
+                mine, copied = _tables(cursor, database.path.stem), _tables(cursor, _COPY)
+        finally:
+            cursor.execute(compose.detach(_COPY))
+        copy(staging / FILE, path)
     finally:
-        cursor.execute(compose.detach(_COPY))
+        shutil.rmtree(staging, ignore_errors=True)
     if mine != copied:
         raise StoreFailed("the copy of the database differs from the store", hint="check the disk and try again")
     return mine
@@ -168,35 +170,24 @@ def _tables(cursor: Cursor, catalog: str) -> dict[str, Table]:
 
 
 def _copy_rest(home: Path, work: Path) -> None:
-    if (home / directory.CONFIG).is_file():
-        _copy(home / directory.CONFIG, work / directory.CONFIG)
     artifacts = home / directory.ARTIFACTS
-    for path in sorted(artifacts.rglob("*")):
-        name = path.relative_to(home)
-        if path.is_file() and not any(part.startswith(".tmp") for part in name.parts):
-            (work / name).parent.mkdir(parents=True, exist_ok=True)
-            _copy(path, work / name)
-
-
-def _copy(source: Path, target: Path) -> None:
-    shutil.copyfile(source, target)
-    with target.open("rb+") as file:
-        os.fsync(file.fileno())
+    for path in (home / directory.CONFIG, artifacts / "current"):  # the pointer before what it points to may move on
+        if path.is_file():
+            copy(path, work / path.relative_to(home))
+    for folder in sorted(p for p in artifacts.glob("[!.]*") if p.is_dir()):  # .tmp-* is half a version
+        try:
+            for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+                copy(path, work / path.relative_to(home))
+        except FileNotFoundError:
+            if folder.exists():
+                raise
+            shutil.rmtree(work / folder.relative_to(home), ignore_errors=True)  # an old version, pruned meanwhile
 
 
 def _publish(work: Path, target: Path) -> None:
     work.rename(target)
     with suppress(OSError):  # some file systems cannot sync a folder; the rename stands all the same
-        handle = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).hexdigest()
+        flush(target.parent)
 
 
 def _manifest(source: Path) -> BackupReport:

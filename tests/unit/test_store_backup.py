@@ -1,10 +1,14 @@
 """Backup and restore: the copy is whole, verified and compact, or it is not there."""
 
+import shutil
+import threading
+
 import duckdb
 import msgspec
 import pytest
 
 from recengine.errors import DirectoryInvalid, StoreCorrupt, StoreFailed, StoreLocked
+from recengine.store import backup as module
 from recengine.store.backup import backup, restore
 from recengine.store.database import FILE, STAGING
 from tests.unit.ingesting import opened
@@ -63,6 +67,59 @@ def test_a_store_in_use_is_saved_by_its_own_process_and_goes_on(home, tmp_path):
     restore(tmp_path / "saved", tmp_path / "again")
     with opened(tmp_path / "again") as other:
         assert len(other.events()) == 2
+
+
+def test_several_threads_may_back_up_an_open_store_while_it_is_written(home, tmp_path):
+    (home / "artifacts" / "current").write_text("v1\n")
+    with opened(home) as shop:
+        reports = {}
+        stop = threading.Event()
+
+        def save(k):
+            reports[k] = backup(shop.database, tmp_path / f"saved{k}")
+
+        def write():
+            for n in range(1, 10_000):
+                shop.ingest(events={"user": [f"u{n}"], "item": ["x"], "order": [S + n]})
+                if stop.is_set():
+                    return
+
+        writer = threading.Thread(target=write)
+        savers = [threading.Thread(target=save, args=(k,)) for k in range(3)]
+        for thread in (writer, *savers):
+            thread.start()
+        for thread in savers:
+            thread.join()
+        stop.set()
+        writer.join()
+        shop.ingest(events={"user": ["last"], "item": ["x"], "order": [S + 20_000]})
+        assert shop.events()[-1][0] == "last"
+    assert sorted(reports) == [0, 1, 2]
+    for k, report in reports.items():
+        assert restore(tmp_path / f"saved{k}", tmp_path / f"again{k}") == report
+        with opened(tmp_path / f"again{k}") as other:
+            assert len(other.events()) == report.tables["events"].rows >= 2
+        assert (tmp_path / f"again{k}" / "artifacts" / "current").read_text() == "v1\n"
+    assert leftovers(tmp_path) == []
+
+
+def test_a_version_that_is_pruned_during_the_backup_is_left_out(home, tmp_path, monkeypatch):
+    old, kept = home / "artifacts" / "v0", home / "artifacts" / "v1"
+    old.mkdir()
+    (old / "a.npy").write_bytes(b"a")
+    (old / "b.npy").write_bytes(b"b")
+    copy = module.copy
+
+    def prune_after(source, target):
+        copy(source, target)
+        if source == old / "a.npy":
+            shutil.rmtree(old)
+
+    monkeypatch.setattr(module, "copy", prune_after)
+    report = backup(home, tmp_path / "saved")
+    assert [name for name in report.files if name.startswith("artifacts/")] == ["artifacts/v1/model.npy"]
+    assert kept.is_dir()
+    assert not (tmp_path / "saved" / "artifacts" / "v0").exists()
 
 
 def test_deleted_values_are_not_in_the_copy(home, tmp_path):
