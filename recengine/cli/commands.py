@@ -98,8 +98,11 @@ def trained(report: CycleReport) -> None:
     validation = report.validation
     names = [name for name in validation.candidate.metrics if name.split("@")[0] in _SHOWN]
     systems = [validation.candidate, *validation.models, *([validation.live] if validation.live else [])]
+    build = report.build
+    show.line(f"{build.events} events of {build.users} users and {build.items} items; {build.split} split")
+    show.line(f"ranked for {validation.candidate.users} test users:")
     show.table(
-        [f"{validation.candidate.users} test users", *names],
+        ["", *names],
         [[system.name, *(system.metrics[name] for name in names)] for system in systems],
     )
     for comparison in validation.comparisons:
