@@ -18,9 +18,9 @@ from recengine.config import EventType
 from recengine.errors import BadColumn, EmptyData
 from recengine.features.interaction import event_weights
 from recengine.offline.build import Part, part, rows_of
-from recengine.offline.ingest_events import MAX_TYPES, MAX_VALUE
-from recengine.offline.ingest_order import plan_order
-from recengine.offline.roles import check_roles, find_roles
+from recengine.offline.ingest.events import MAX_TYPES, MAX_VALUE
+from recengine.offline.ingest.order import plan_order
+from recengine.offline.ingest.roles import check_roles, find_roles
 from recengine.store.compose import id_text, quoted, text_number, whole_number
 from recengine.store.files import Foreign, origins
 from recengine.store.files import Part as Opened

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recengine.offline.ingest_ids import IdReader
+from recengine.offline.ingest.ids import IdReader
 from recengine.store.vocab import Draft, Vocabulary
 
 WIDTHS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")

@@ -1,6 +1,6 @@
 """Give the ids of a file their rows, batch by batch.
 
-Part of the ingest stage (`ingest.py`). Text is encoded once a distinct id and batch. Integers go through a table that
+Part of the ingest stage. Text is encoded once a distinct id and batch. Integers go through a table that
 is kept for the whole file: a gather costs 3 ns a row, where hashing costs 15 and Python 150 an id (measured on a
 million rows, 50,000 users).
 """
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recengine.offline.ingest_write import encode
+from recengine.offline.ingest.write import encode
 from recengine.store.vocab import Draft
 from recengine.types import I32, Bools
 

@@ -1,6 +1,6 @@
 """Read event files: map columns, set bad rows aside, give ids their rows, and hand the rest to the store.
 
-Part of the ingest stage (`ingest.py`). Batches of about a million rows; ids are encoded once a distinct id and batch,
+Part of the ingest stage. Batches of about a million rows; ids are encoded once a distinct id and batch,
 not once a row.
 """
 
@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recengine.errors import BadColumn
-from recengine.offline.ingest_ids import IdReader
-from recengine.offline.ingest_order import OrderPlan, plan_order
-from recengine.offline.ingest_write import SourceReport, Write
-from recengine.offline.roles import find_roles
+from recengine.offline.ingest.ids import IdReader
+from recengine.offline.ingest.order import OrderPlan, plan_order
+from recengine.offline.ingest.roles import find_roles
+from recengine.offline.ingest.write import SourceReport, Write
 from recengine.store import compose
 from recengine.store.events import EventSink, set_order_kind
 from recengine.store.files import Origin, Part

@@ -1,6 +1,6 @@
 """What an order column means: moments in one unit or another, or integers that only sort.
 
-Part of the ingest stage (`ingest.py`). A column of numbers is taken for seconds, milliseconds, microseconds or
+Part of the ingest stage. A column of numbers is taken for seconds, milliseconds, microseconds or
 nanoseconds since 1970 when at least nine in ten of its numbers lie between 1993 and 2103 in that unit; else for
 integers. Text is read as numbers where most of it is, else as dates (ISO 8601; UTC where no zone is given).
 """
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from recengine.errors import BadColumn
-from recengine.offline.ingest_write import OrderUnit, moments
+from recengine.offline.ingest.write import OrderUnit, moments
 from recengine.store import compose
 from recengine.store.events import OrderKind
 from recengine.store.files import PART, Foreign, Part

@@ -1,6 +1,6 @@
 """Decide what kind every free attribute of a file is: as the store remembers it, else from its type and content.
 
-Part of the ingest stage (`ingest.py`). Text is `text` when it is long (more than 64 characters on average) or mostly
+Part of the ingest stage. Text is `text` when it is long (more than 64 characters on average) or mostly
 unique (more than half of more than 1,000 values), else `string`, a category. Lists of floats, and arrays of one length,
 are vectors; other lists are `strings`.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from recengine.errors import BadColumn
-from recengine.offline.roles import what_is_there
+from recengine.offline.ingest.roles import what_is_there
 from recengine.store import compose
 from recengine.store.catalog import Attribute, Kind
 from recengine.store.files import PART, Foreign, Part

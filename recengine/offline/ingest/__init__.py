@@ -4,6 +4,9 @@ Comes in: files, frames or rows of events, items and users. Goes out: an `Ingest
 either all of it is stored, or nothing. Bad rows are set aside in a quarantine Parquet; what the store has already is
 not stored again. Items and users are read before events, so that rows are given in the order of the catalogue where
 there is one.
+
+In this folder: `roles` finds the columns, `attributes` their kinds, `order` the meaning of time; `events` and `versions`
+read the files; `ids` gives rows; `write` is what they share during one call.
 """
 
 import time
@@ -16,11 +19,11 @@ import msgspec
 
 from recengine.config import EventType
 from recengine.errors import BadColumn, DataError
-from recengine.offline.ingest_attributes import check_split, refuse_unknown_split
-from recengine.offline.ingest_events import ingest_events
-from recengine.offline.ingest_versions import ingest_versions
-from recengine.offline.ingest_write import OrderUnit, Progress, Quarantine, SourceReport, Write
-from recengine.offline.roles import check_roles
+from recengine.offline.ingest.attributes import check_split, refuse_unknown_split
+from recengine.offline.ingest.events import ingest_events
+from recengine.offline.ingest.roles import check_roles
+from recengine.offline.ingest.versions import ingest_versions
+from recengine.offline.ingest.write import OrderUnit, Progress, Quarantine, SourceReport, Write
 from recengine.store.cursor import Cursor
 from recengine.store.database import Database
 from recengine.store.files import Foreign, known_rows, origins

@@ -1,6 +1,6 @@
 """Read item and user files: map columns, find each attribute's kind, set bad rows aside, hand versions to the store.
 
-Part of the ingest stage (`ingest.py`).
+Part of the ingest stage.
 """
 
 import time
@@ -13,9 +13,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from recengine.errors import BadColumn
-from recengine.offline.ingest_attributes import Told, plan_attributes
-from recengine.offline.ingest_write import MAX_TIME, SourceReport, Write, encode
-from recengine.offline.roles import find_roles
+from recengine.offline.ingest.attributes import Told, plan_attributes
+from recengine.offline.ingest.roles import find_roles
+from recengine.offline.ingest.write import MAX_TIME, SourceReport, Write, encode
 from recengine.store import compose
 from recengine.store.catalog import Owner, VersionSink, attributes
 from recengine.store.files import Origin, Part

@@ -1,6 +1,6 @@
 """What the readers of events and of versions share during one ingest: the transaction, the drafts, the quarantine.
 
-Part of the ingest stage (`ingest.py`).
+Part of the ingest stage.
 """
 
 from collections import Counter
