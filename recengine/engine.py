@@ -8,7 +8,7 @@ data, becomes visible whole: a request sees the state before or after, never bet
 
 import os
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from pathlib import Path
@@ -22,8 +22,8 @@ import numpy as np
 from recengine.algorithms.base import Progress
 from recengine.artifacts import ArtifactStore
 from recengine.config import Config, load
-from recengine.errors import ModelError, NotTrained, RecEngineError, UnknownItem, UnknownUser
-from recengine.jobs.export import export
+from recengine.errors import BadRequest, ModelError, NotTrained, RecEngineError, UnknownItem, UnknownUser
+from recengine.jobs.export import ExportReport, export
 from recengine.offline import cycle
 from recengine.offline.ingest import IngestReport, ingest
 from recengine.online.reasons import title
@@ -208,7 +208,7 @@ class Engine:
         request = asked(user, n, wishes)
         return self._answer((request,), 1)[0]
 
-    def recommend_batch(self, users: Sequence[str | Request], n: int = N, **wishes: Any) -> list[Response]:
+    def recommend_batch(self, users: Iterable[str | Request], n: int = N, **wishes: Any) -> list[Response]:
         """Recommend to many users at once, on all cores; the same answers as one by one."""
         requests = asked_of_all(users, n, wishes)
         cores = os.cpu_count() or 1
@@ -271,11 +271,16 @@ class Engine:
         n: int = N,
         progress: Progress | None = None,
         **wishes: Any,
-    ) -> int:
+    ) -> ExportReport:
         """Write recommendations for `users` (None = all) to a .parquet, .csv or .jsonl file.
 
-        Returns the rows written.
+        Raises
+        ------
+        BadRequest : the name has another ending, or a wish is wrong.
+        DirectoryInvalid : the folder is missing or cannot be written.
+        NotTrained : nothing is deployed yet.
         """
+        self.spine()
         names = users if users is not None else self.users()
 
         def batches() -> Iterator[list[Response]]:
@@ -293,6 +298,8 @@ class Engine:
 
     def decision(self, request_id: str) -> Decision | None:
         """Look up what was shown under `request_id`; None = there is no such record."""
+        if not isinstance(request_id, str):
+            raise BadRequest(f"request_id: expected str, got {type(request_id).__name__}")
         return self._decisions.read(request_id)
 
     def users(self) -> list[str]:

@@ -12,6 +12,7 @@ __all__ = (
     "BadColumn",
     "BadExpression",
     "BadRequest",
+    "BadUsage",
     "ConfigError",
     "ConfigInvalid",
     "DataError",
@@ -122,6 +123,12 @@ class StoreTooNew(ConfigError, RuntimeError):
     """The database was written by a newer recengine."""
 
     code = "store-too-new"
+
+
+class BadUsage(ConfigError, ValueError):
+    """A command was typed with words that do not go together."""
+
+    code = "bad-usage"
 
 
 class UnknownVersion(ConfigError, LookupError):

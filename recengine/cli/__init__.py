@@ -6,15 +6,14 @@ Exit codes: 0 done; 1 a request, data or model error; 2 usage or configuration; 
 interrupted.
 """
 
+import argparse
 import os
 import sys
 from collections.abc import Sequence
 
-import msgspec
-
 from recengine.cli import show
 from recengine.cli.parser import build
-from recengine.errors import ConfigError, EngineFault, RecEngineError
+from recengine.errors import ConfigError, EngineFault, RecEngineError, StoreFailed
 
 __all__ = ("main",)
 
@@ -24,18 +23,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build().parse_args(argv)
     try:
         arguments.run(arguments)
-    except RecEngineError as err:
-        if getattr(arguments, "json", False):
-            sys.stdout.write(
-                msgspec.json.encode({"error": err.code, "message": err.message, "hint": err.hint}).decode() + "\n"
-            )
-        else:
-            show.error(err)
-        return 3 if isinstance(err, EngineFault) else 2 if isinstance(err, ConfigError) else 1
-    except KeyboardInterrupt:
-        show.warn("interrupted; what was live stays live")
-        return 130
     except BrokenPipeError:  # `recengine ... | head` closed the pipe: nothing is wrong, and nothing can be printed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except RecEngineError as err:
+        return _failed(err, arguments)
+    except OSError as err:  # a full disk, a lost mount: whatever touches files may meet one
+        where = f"{err.filename}: " if err.filename else ""
+        hint = "check the disk and its permissions"
+        return _failed(StoreFailed(f"{where}{err.strerror or err}", hint=hint), arguments)
+    except KeyboardInterrupt:
+        show.warn("interrupted; what was live stays live")
+        return 130
     return 0
+
+
+def _failed(err: RecEngineError, arguments: argparse.Namespace) -> int:
+    if getattr(arguments, "json", False):
+        show.document({"error": err.code, "message": err.message, "hint": err.hint})
+    else:
+        show.error(err)
+    return 3 if isinstance(err, EngineFault) else 2 if isinstance(err, ConfigError) else 1

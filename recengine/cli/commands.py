@@ -5,7 +5,7 @@ from typing import Any
 
 from recengine.cli import show
 from recengine.engine import Engine
-from recengine.errors import BadRequest, SourceUnreadable
+from recengine.errors import BadUsage, SourceUnreadable
 from recengine.offline.cycle import CycleReport
 from recengine.offline.ingest import IngestReport
 from recengine.types import Recommendation, Response
@@ -32,13 +32,13 @@ def pairs(texts: list[str], what: str) -> dict[str, str]:
 
     Raises
     ------
-    BadRequest : a word has no `=`.
+    BadUsage : a word has no `=`.
     """
     found = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key or not value:
-            raise BadRequest(f"{what}: expected KEY=VALUE, got {text!r}")
+            raise BadUsage(f"{what}: expected KEY=VALUE, got {text!r}")
         found[key] = value
     return found
 
@@ -56,7 +56,7 @@ def init(args: Namespace) -> None:
 def ingest(args: Namespace) -> None:
     """Read files into the store."""
     if not (args.events or args.items or args.users):
-        raise BadRequest("ingest: expected --events, --items or --users", hint="each takes files or globs")
+        raise BadUsage("ingest: expected --events, --items or --users", hint="each takes files or globs")
     with Engine.open(args.dir) as engine, show.progress(args.json) as progress:
         report = engine.ingest(
             events=args.events,
@@ -156,13 +156,15 @@ def recommended(replies: list[Response], titles: list[list[str]]) -> None:
                 for rank, (item, name) in enumerate(zip(reply.items, names, strict=True), 1)
             ],
         )
+        if not reply.items:
+            show.line("  nothing is eligible")
         for reason in reply.degraded:
-            show.warn(f"  degraded: {reason}")
+            show.warn(f"  degraded for {reply.user_id or '(anonymous)'}: {reason}")
 
 
 def _count(name: str, value: str) -> int:
     if not value.isdigit():
-        raise BadRequest(f"--caps {name}: expected a whole number, got {value!r}")
+        raise BadUsage(f"--caps {name}: expected a whole number, got {value!r}")
     return int(value)
 
 
@@ -207,11 +209,13 @@ def export(args: Namespace) -> None:
         except (OSError, UnicodeDecodeError) as err:
             raise SourceUnreadable(f"{args.users}: cannot be read: {err}", hint="one user id a line, UTF-8") from err
     with Engine.open(args.dir) as engine, show.progress(args.json) as progress:
-        rows = engine.export(
+        report = engine.export(
             args.out,
             users=users,
             n=args.n,
             filter=args.filter,
             progress=lambda done, total: progress("users", done, total),
         )
-    show.result(args.json, {"file": str(args.out), "rows": rows}, lambda: show.line(f"{rows} rows in {args.out}"))
+    show.result(args.json, report, lambda: show.line(f"{report.rows} rows in {report.file}"))
+    for reason, count in sorted(report.degraded.items()):
+        show.warn(f"  degraded: {reason} in {count} replies")

@@ -5,7 +5,7 @@ from typing import Any
 
 from recengine.cli import show
 from recengine.cli.commands import pairs
-from recengine.errors import BadRequest
+from recengine.errors import BadUsage
 from recengine.jobs.evaluate import evaluate_log, evaluate_split
 
 __all__ = ("evaluate",)
@@ -14,7 +14,7 @@ __all__ = ("evaluate",)
 def evaluate(args: Namespace) -> None:
     """Train on one part, rank all items for every user of the other, and print the metrics."""
     if bool(args.log) == bool(args.train or args.test) or bool(args.train) != bool(args.test):
-        raise BadRequest("evaluate: expected --train and --test, or --log", hint="see `recengine evaluate --help`")
+        raise BadUsage("evaluate: expected --train and --test, or --log", hint="see `recengine evaluate --help`")
     options: dict[str, Any] = {
         "columns": pairs(args.columns, "--columns"),
         "algorithm": args.algorithm,

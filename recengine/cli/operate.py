@@ -15,7 +15,7 @@ from recengine.cli.commands import ingested, recommended, trained
 from recengine.config import Config, commented, load
 from recengine.demo import run as demo_run
 from recengine.engine import Engine
-from recengine.errors import BadArtifact, BadRequest, RecEngineError
+from recengine.errors import BadArtifact, BadUsage, RecEngineError
 from recengine.store import directory
 from recengine.store.backup import backup as make_backup
 from recengine.store.backup import restore as make_restore
@@ -46,7 +46,7 @@ def demo(args: Namespace) -> None:
 def models(args: Namespace) -> None:
     """List, show or switch deployments."""
     if args.action in ("show", "promote") and args.version is None:
-        raise BadRequest(f"models {args.action}: expected a version", hint="`recengine models list DIR` names them")
+        raise BadUsage(f"models {args.action}: expected a version", hint="`recengine models list DIR` names them")
     directory.check(args.dir)
     store = ArtifactStore(args.dir / directory.ARTIFACTS)
     if args.action == "list":
@@ -98,6 +98,8 @@ def restore(args: Namespace) -> None:
 
 def config(args: Namespace) -> None:
     """Print the configuration."""
+    if args.dir:
+        directory.check(args.dir)
     tree = load(args.dir / directory.CONFIG) if args.dir else Config()
     show.result(args.json, tree, lambda: show.line(commented(tree).rstrip()))
 

@@ -4,7 +4,9 @@ Rows are (user_id, rank, item_id, score, reason), best first within a user.
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,7 +18,7 @@ from pyarrow import csv, parquet
 from recengine.errors import BadRequest, DirectoryInvalid
 from recengine.types import Response
 
-__all__ = ("FORMATS", "export")
+__all__ = ("FORMATS", "ExportReport", "export")
 
 FORMATS = (".parquet", ".csv", ".jsonl")
 _SCHEMA = pa.schema(
@@ -30,8 +32,17 @@ _SCHEMA = pa.schema(
 )
 
 
-def export(batches: Iterable[list[Response]], target: Path) -> int:
-    """Write replies to `target`, whose ending names the format; returns the rows written.
+class ExportReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What was written, and what replies had to do without."""
+
+    file: str
+    rows: int
+    degraded: dict[str, int]
+    """Reason, as in `Response.degraded` -> replies."""
+
+
+def export(batches: Iterable[list[Response]], target: Path) -> ExportReport:
+    """Write replies to `target`, whose ending names the format.
 
     The file appears under its name only when it is complete and on disk.
 
@@ -45,17 +56,26 @@ def export(batches: Iterable[list[Response]], target: Path) -> int:
     if not target.parent.is_dir():
         raise DirectoryInvalid(f"{target.parent}: there is no such folder to write {target.name} to")
     aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    degraded: Counter[str] = Counter()
     try:
         with aside.open("wb") as out:
-            rows = _WRITERS[target.suffix](batches, out)
+            rows = _WRITERS[target.suffix](_noted(batches, degraded), out)
             out.flush()
             os.fsync(out.fileno())
         aside.replace(target)
     except OSError as err:
         raise DirectoryInvalid(f"{target}: cannot be written: {err.strerror or err}") from err
     finally:
-        aside.unlink(missing_ok=True)
-    return rows
+        with suppress(OSError):  # where it could not be made it cannot be removed
+            aside.unlink(missing_ok=True)
+    return ExportReport(file=str(target), rows=rows, degraded=dict(degraded))
+
+
+def _noted(batches: Iterable[list[Response]], degraded: Counter[str]) -> Iterator[list[Response]]:
+    for replies in batches:
+        for reply in replies:
+            degraded.update(reply.degraded)
+        yield replies
 
 
 def _table(replies: list[Response]) -> pa.RecordBatch:

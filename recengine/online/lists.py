@@ -61,8 +61,8 @@ class Lists:
 
 
 def _check(n: int) -> None:
-    if n < 1:
-        raise BadRequest(f"n: expected >= 1, got {n}")
+    if not isinstance(n, int) or n < 1:
+        raise BadRequest(f"n: expected an integer >= 1, got {n!r}")
 
 
 def _kept(found: TopN, available: Mask | None) -> tuple[I32, F32]:

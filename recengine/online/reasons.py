@@ -71,6 +71,8 @@ class Reasons:
         reasons: dict[str, Reason] = {}
         for member in self._members:
             for evidence in self._evidence(member, features, b, item, trace):
+                if evidence.item == item:
+                    continue  # that it was chosen before is no reason of its own
                 if evidence.item < 0:
                     words = _WORDS.get(evidence.kind, "")
                     reasons.setdefault(evidence.kind, Reason(evidence.kind, words, None, evidence.weight))
@@ -86,8 +88,10 @@ class Reasons:
         return tuple([*lead, *found][:3])
 
     def _evidence(self, member: Member, features: Features, b: int, item: int, trace: Trace) -> tuple[Evidence, ...]:
+        if member.weight == 0 and not isinstance(member.scorer, Popularity):
+            return ()  # without a say in the score it has none in why
         if any(reason.startswith(f"model:{member.name}:") for reason in trace.degraded):
-            return ()  # dropped from the score: it has no say in why
+            return ()  # dropped from the score: the same
         try:
             return member.scorer.explain(features.query, b, item, top=2)
         except Exception:  # a reply without one model's words is better than none; logged and named in the reply

@@ -71,12 +71,14 @@ class Database:
         StoreTooNew : a newer recengine wrote it.
         """
         path = path.resolve()
-        _check_file(path, create=create)
         with _open_lock:
+            # Before the file is touched: closing any descriptor of it would drop the lock that this process holds on it
+            # (fcntl(2)), and another process could then write beside us.
             if path in _open_here:
                 raise StoreLocked(
                     f"{path.name} is already open in this process", hint="share the one Engine, or close it first"
                 )
+            _check_file(path, create=create)
             _open_here.add(path)
         self = cls(path, storage or Storage())
         try:
@@ -109,8 +111,9 @@ class Database:
         """
         if self._writer.runs_here():
             raise EngineFault("a write was started inside a write", hint="please report this")
-        future: Future[T] = self._writer.submit(self._transact, fn, committed)
-        try:
+        future: Future[T] = Future()
+        try:  # from here on an interrupt finds the future, wherever it strikes
+            self._writer.submit(future, self._transact, fn, committed)
             return future.result()
         except BaseException:
             if not future.done() and not future.cancel():

@@ -27,14 +27,13 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def submit(self, fn: Callable[..., T], *args: Any) -> Future[T]:
-        """Queue `fn(*args)`; the future holds its result or error.
+    def submit(self, future: Future[T], fn: Callable[..., T], *args: Any) -> None:
+        """Queue `fn(*args)`; `future`, which the caller made, gets its result or error.
 
         Raises
         ------
         EngineFault : the writer was stopped.
         """
-        future: Future[T] = Future()
 
         def call() -> None:
             if not future.set_running_or_notify_cancel():
@@ -50,7 +49,6 @@ class Writer:
             if self._stopped:
                 raise EngineFault("the database is closed", hint="open it again")
             self._calls.put(call)
-        return future
 
     def runs_here(self) -> bool:
         """Tell whether the calling thread is the writer."""

@@ -95,6 +95,22 @@ def test_rankings(engine):
         engine.popular(5, category="boats")
 
 
+def test_nothing_explains_itself_and_what_has_no_say_gives_no_reasons(engine):
+    for user in ("u2", "u3", "u8"):
+        for item in (f"i{k}" for k in range(80)):
+            answer = engine.explain(user, item)
+            assert item not in {reason.item_id for reason in answer.reasons}
+            if not any(answer.contributions[name] for name in ("als", "item_knn")):
+                assert "because_of" not in {reason.kind for reason in answer.reasons}
+
+
+def test_many_kinds_of_lists_of_users_are_taken(engine):
+    want = [without_name(reply) for reply in engine.recommend_batch(["u1", "u2"])]
+    for users in ((u for u in ("u1", "u2")), np.array(["u1", "u2"]), ("u1", "u2")):
+        assert [without_name(reply) for reply in engine.recommend_batch(users, n=np.int64(10))] == want
+    assert engine.recommend_batch([]) == []
+
+
 def test_explanations(engine):
     top = engine.recommend("u2", n=1, diversity=0.0).items[0]
     why = engine.explain("u2", top.item_id)
@@ -192,14 +208,15 @@ def test_training_again_and_rolling_back(shop):
 @pytest.mark.parametrize("ending", [".parquet", ".csv", ".jsonl"])
 def test_exports_hold_every_user_and_appear_whole(engine, tmp_path, ending):
     target = tmp_path / f"all{ending}"
-    rows = engine.export(target, n=3)
+    report = engine.export(target, n=3)
     if ending == ".parquet":
         table = pq.read_table(target)
     elif ending == ".csv":
         table = pyarrow.csv.read_csv(target)
     else:
         table = pyarrow.Table.from_pylist([msgspec.json.decode(line) for line in target.read_bytes().splitlines()])
-    assert table.num_rows == rows == 3 * 125
+    assert table.num_rows == report.rows == 3 * 125
+    assert not report.degraded
     assert table.column_names == ["user_id", "rank", "item_id", "score", "reason"]
     assert [p.name for p in tmp_path.iterdir()] == [target.name], "nothing half-written beside it"
 
@@ -250,6 +267,15 @@ def test_a_damaged_database_is_named(shop):
 
 def test_a_second_process_is_told_that_the_store_is_locked(shop):
     with Engine.open(shop):
+        code = f"from recengine import Engine; Engine.open({str(shop)!r})"
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert StoreLocked.__name__ in run.stderr
+
+
+def test_a_second_open_in_this_process_does_not_give_the_lock_away(shop):
+    with Engine.open(shop):
+        with pytest.raises(StoreLocked):
+            Engine.open(shop)
         code = f"from recengine import Engine; Engine.open({str(shop)!r})"
         run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert StoreLocked.__name__ in run.stderr
@@ -333,7 +359,7 @@ def test_late_events_are_served_as_a_restart_would(shop):
 
 def test_lists_refuse_a_length_below_one(engine):
     for ask in (lambda n: engine.similar_items("i3", n), lambda n: engine.similar_users("u2", n), engine.popular, engine.latest):
-        for n in (0, -1):
+        for n in (0, -1, "a", 1.5):
             with pytest.raises(BadRequest, match="n: expected"):
                 ask(n)
 

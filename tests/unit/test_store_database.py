@@ -7,6 +7,7 @@ import sys
 import textwrap
 import threading
 import time
+from concurrent.futures import Future
 from pathlib import Path
 
 import duckdb
@@ -157,11 +158,13 @@ def test_writes_that_race_with_the_close_are_done_or_refused_and_none_waits_for_
 
 def test_a_call_behind_the_end_of_the_writer_is_refused():
     writer = Writer("test")
-    assert writer.submit(lambda: 7).result(10) == 7
+    answer = Future()
+    writer.submit(answer, lambda: 7)
+    assert answer.result(10) == 7
     writer.stop()
     writer.stop()
     with pytest.raises(EngineFault, match="closed"):
-        writer.submit(lambda: 7)
+        writer.submit(Future(), lambda: 7)
 
 
 def test_sql_reaches_nothing_outside_and_cannot_change_the_configuration(shop, tmp_path):
