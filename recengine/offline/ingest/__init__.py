@@ -5,8 +5,8 @@ either all of it is stored, or nothing. Bad rows are set aside in a quarantine P
 not stored again. Items and users are read before events, so that rows are given in the order of the catalogue where
 there is one.
 
-In this folder: `roles` finds the columns, `attributes` their kinds, `order` the meaning of time; `events` and `versions`
-read the files; `ids` gives rows; `write` is what they share during one call.
+In this folder: `roles` finds the columns, `attributes` their kinds, `order` the meaning of time; `events` and
+`versions` read the files; `ids` gives rows; `write` is what they share during one call.
 """
 
 import time
