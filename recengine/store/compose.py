@@ -129,10 +129,16 @@ def text_time(column: str, family: str) -> str:
     return f"CASE WHEN isfinite({moment}) THEN epoch_us({moment}) END"
 
 
-def order_extent(number: str, moment: str, relation: str) -> str:
-    """Survey an order column: rows, numbers, moments; smallest and largest number, first and last moment."""
-    counts = "SELECT count(*), count(n), count(t), min(n), max(n), min(t), max(t)"
-    return f"{counts} FROM (SELECT {number} AS n, {moment} AS t FROM {quoted(relation)})"
+def order_extent(number: str | None, moment: str | None, relation: str) -> str:
+    """Survey an order column: rows, numbers, moments; smallest and largest number, first and last moment.
+
+    What cannot be there is None and not asked for: Parquet footers alone may answer the rest, ten times as fast.
+    """
+    numbers = ("count(n)", "min(n), max(n)") if number else ("0", "NULL, NULL")
+    moments = ("count(t)", "min(t), max(t)") if moment else ("0", "NULL, NULL")
+    read = ", ".join(f"{what} AS {name}" for name, what in (("n", number), ("t", moment)) if what) or "1"
+    counts = f"SELECT count(*), {numbers[0]}, {moments[0]}, {numbers[1]}, {moments[1]}"
+    return f"{counts} FROM (SELECT {read} FROM {quoted(relation)})"
 
 
 def order_ranges(number: str, ranges: Sequence[tuple[float, float]], relation: str) -> str:

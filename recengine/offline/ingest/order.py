@@ -27,7 +27,7 @@ _SCALES: dict[OrderUnit, tuple[int, int]] = {"s": (1_000_000, 1), "ms": (1_000, 
 """Unit -> (microseconds in it, units in a microsecond)."""
 _MOST = 0.9
 _WHOLE = 2.0**53
-_NO_NUMBER, _NO_MOMENT = "NULL::DOUBLE", "NULL::BIGINT"
+_NO_MOMENT = "NULL::BIGINT"
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,12 @@ def plan_order(foreign: Foreign, part: Part, column: str, unit: OrderUnit, *, wh
         raise BadColumn(
             f"{where}: the column {column!r} is {part.columns[column]}", hint="an order is a timestamp or a number"
         )
-    number = {"text": compose.parsed_number(column), "timestamp": _NO_NUMBER, "null": _NO_NUMBER}.get(
-        kind, compose.quoted(column)
-    )
+    number = compose.parsed_number(column) if kind == "text" else compose.quoted(column)
     moment = compose.text_time(column, kind) if kind in {"text", "timestamp"} else _NO_MOMENT
-    rows, numbers, dates, low, high, first, last = foreign.cursor.row(compose.order_extent(number, moment, PART))
+    survey = compose.order_extent(
+        None if kind in {"timestamp", "null"} else number, None if moment == _NO_MOMENT else moment, PART
+    )
+    rows, numbers, dates, low, high, first, last = foreign.cursor.row(survey)
     if rows and not numbers and not dates:
         raise BadColumn(
             f"{where}: no row of the column {column!r} has a date or a number", hint="map another column to order"
