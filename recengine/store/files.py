@@ -178,6 +178,8 @@ class Foreign:
             self._register(origin.table)
             return Part(origin, self._describe())
         self._unregister()
+        if origin.path is not None and origin.path.suffix.lower() == ".zst":
+            _refuse_cut(origin.path, origin.label)
         options = self._options(origin)
         self._view(origin, options)
         columns = self._describe()
@@ -261,6 +263,16 @@ def _names(origin: Origin, n: int) -> list[str]:
         head = file.read(1 << 16).decode("utf-8-sig", errors="replace").splitlines()[:1]
     rows = (next(csv.reader(head, delimiter=mark), []) for mark in ",\t;|")
     return next((row for row in rows if len(row) == n), [])
+
+
+def _refuse_cut(path: Path, label: str) -> None:
+    """Read a .zst through once: DuckDB takes the end of a cut one for its end, and would store what is there."""
+    try:
+        with pa.input_stream(str(path)) as file:
+            while file.read(1 << 20):
+                pass
+    except OSError as err:
+        raise SourceUnreadable(f"{label}: cannot be read: {err}", hint="check that the file is whole") from err
 
 
 def _starts_with_bracket(path: Path) -> bool:

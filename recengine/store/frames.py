@@ -78,7 +78,8 @@ def _rows(source: Iterable[object], where: str) -> dict[str, list[Any]]:
                 )
             rows.append(flat | row.attributes)
         elif isinstance(row, Event):
-            rows.append(msgspec.structs.asdict(row))
+            said = msgspec.structs.asdict(row).items()
+            rows.append({name: value for name, value in said if value is not None})  # what no event says is no column
         elif isinstance(row, Mapping):
             rows.append({str(name): value for name, value in row.items()})
         else:

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recengine.errors import BadColumn, RowsRefused, SourceUnreadable
+from recengine.types import Event
 from tests.unit.ingesting import opened
 
 S = 1_600_000_000
@@ -192,3 +193,23 @@ def test_columns_that_mix_types_are_refused_but_ids_may_be_numbers_or_text(shop)
     assert [row[:2] for row in shop.events()] == [("7", "x"), ("seven", "8")]
     with pytest.raises(BadColumn, match="'order' mixes types"):
         shop.ingest(events=[{"user": 7, "item": "x", "order": S}, {"user": "seven", "item": 8, "order": [1]}])
+
+
+def test_a_zst_file_that_was_cut_is_refused_whole(shop, tmp_path):
+    whole = tmp_path / "whole.jsonl.zst"
+    with pa.output_stream(str(whole)) as file:
+        for k in range(20_000):
+            file.write(f'{{"user_id": "u{k % 97}", "item_id": "i{k % 89}", "timestamp": {1_700_000_000 + 7919 * k}}}\n'.encode())
+    data = whole.read_bytes()
+    cut = tmp_path / "cut.jsonl.zst"
+    cut.write_bytes(data[: len(data) * 2 // 3])
+    with pytest.raises(SourceUnreadable, match=r"cut\.jsonl\.zst"):
+        shop.ingest(events=cut)
+    holds_nothing(shop)
+    assert shop.ingest(events=whole).sources[0].stored == 20_000
+
+
+def test_events_without_any_order_come_in_the_order_of_arrival(shop):
+    report = shop.ingest(events=[Event(user_id="a", item_id=name) for name in ("x", "y", "z")])
+    assert report.sources[0].stored == 3
+    assert not report.quarantine
