@@ -24,6 +24,7 @@ from recengine.artifacts import ArtifactStore
 from recengine.config import Config, load
 from recengine.errors import BadRequest, ModelError, NotTrained, RecEngineError, UnknownItem, UnknownUser
 from recengine.jobs.export import ExportReport, export
+from recengine.kernels import cores
 from recengine.offline import cycle
 from recengine.offline.ingest import IngestReport, ingest
 from recengine.online.reasons import title
@@ -31,6 +32,7 @@ from recengine.online.recommender import Recommender
 from recengine.online.replay import catch_up, restore
 from recengine.online.requests import N, asked, asked_of_all
 from recengine.retrieval import deployment as deployments
+from recengine.retrieval.sources import CELLS
 from recengine.store import directory
 from recengine.store.backup import BackupReport, backup
 from recengine.store.database import FILE, Database
@@ -39,9 +41,6 @@ from recengine.store.vocab import load_vocabularies
 from recengine.types import F32, I32, Explanation, Interactions, Recommendation, Request, Response
 
 __all__ = ("Engine",)
-
-BATCH_CELLS = 16_000_000
-"""Cells of the mask (requests x items) that one batch may hold: 16 MB."""
 
 
 class Engine:
@@ -211,13 +210,13 @@ class Engine:
     def recommend_batch(self, users: Iterable[str | Request], n: int = N, **wishes: Any) -> list[Response]:
         """Recommend to many users at once, on all cores; the same answers as one by one."""
         requests = asked_of_all(users, n, wishes)
-        cores = os.cpu_count() or 1
-        size = max(1, min(512, BATCH_CELLS // max(self._state.items.n, 1)))
+        count = cores()
+        size = max(1, min(512, CELLS // max(self._state.items.n, 1)))
         chunks = [tuple(requests[start : start + size]) for start in range(0, len(requests), size)]
-        if len(chunks) < cores:
-            return [reply for chunk in chunks for reply in self._answer(chunk, cores)]
+        if len(chunks) < count:
+            return [reply for chunk in chunks for reply in self._answer(chunk, count)]
         # One chunk a core: while one is in Python the others are in kernels, which let go of the interpreter.
-        with ThreadPoolExecutor(cores, thread_name_prefix="recengine-batch") as pool:
+        with ThreadPoolExecutor(count, thread_name_prefix="recengine-batch") as pool:
             return [reply for found in pool.map(self._answer, chunks, repeat(1)) for reply in found]
 
     def explain(self, user: str | Request | None, item: str, **wishes: Any) -> Explanation:

@@ -107,7 +107,7 @@ def trained(report: CycleReport) -> None:
     )
     for comparison in validation.comparisons:
         show.line(comparison.verdict)
-    for note in (*validation.notes, *validation.overruled):
+    for note in (*validation.notes, *validation.overruled, *report.deploy.notes):
         show.warn(f"  {note}")
     show.line(f"deployed {report.version} in {report.seconds:.1f} s")
 

@@ -29,7 +29,7 @@ CALIBRATION_USERS = 5_000
 """Two numbers a model are learned; more users do not change them."""
 TUNING_ROWS = 2_000_000
 """Candidates (users x pool) that the search looks at; one trial costs about 50 ms for so many."""
-POPULAR_SHARE = 0.05
+POPULAR_SHARE = 0.01
 """Least share of popularity: it alone scores users and items that nothing was learned of. A validation part with few of
 them would give it none, and a deployment is judged and serves for long after."""
 STEPS = (0.2, 0.1, 0.05)

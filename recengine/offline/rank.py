@@ -16,15 +16,13 @@ from recengine.offline.build import Part, eligible, query
 from recengine.retrieval.cold import lifts
 from recengine.retrieval.deployment import Deployment
 from recengine.retrieval.matrix import blend, column, table
-from recengine.retrieval.sources import Orders, gather
+from recengine.retrieval.sources import CELLS, Orders, gather
 from recengine.retrieval.variety import arrange
 from recengine.types import I32, Mask, Query, Ranked, ScoreTable
 
 __all__ = ("batches", "blended", "of_model", "padded", "scored")
 
 BATCH = 1024
-CELLS = 16_000_000
-"""Users x items of a batch; its mask takes a byte each."""
 
 
 def batches(users: I32, n_items: int) -> Iterator[I32]:

@@ -19,7 +19,10 @@ from recengine.retrieval.cold import alike
 from recengine.retrieval.deployment import Deployment, Member
 from recengine.types import I32, Bools, Column, Mask, Pool, Query
 
-__all__ = ("Lists", "Orders", "gather", "personal", "union")
+__all__ = ("CELLS", "Lists", "Orders", "gather", "personal", "union")
+
+CELLS = 16_000_000
+"""Cells of the mask (requests x items) that one batch may hold: 16 MB."""
 
 Lists = list[tuple[str, I32]]
 """(source name, (B, n) int32 items best first, -1 = none)."""
