@@ -123,7 +123,8 @@ def test_a_refused_candidate_leaves_the_live_deployment_and_can_be_forced(place,
     place.add(0, 15)
     live = place.train().version
     place.add(15, 21)
-    place.config = config([{"kind": "popularity"}])  # worse than what is live
+    noise = {"kind": "popularity", "trending_share": 1.0, "half_life_days": 0.01}
+    place.config = config([noise])  # worse than what is live
     with pytest.raises(GateFailed, match="live"):
         place.train()
     assert place.artifacts.current() == live

@@ -123,7 +123,7 @@ def test_a_model_that_fails_is_named(built):
 
 
 def test_popularity_keeps_a_share_of_the_blend_unless_it_is_configured_to_have_none(built):
-    bad = config([MODELS[0], {"kind": "popularity", "weight": 0.01, "trending_share": 1.0, "half_life_days": 0.01}])
+    bad = config([MODELS[0], {"kind": "popularity", "weight": 0.001, "trending_share": 1.0, "half_life_days": 0.01}])
     noisy = train.fit(built.validation.data, bad)[0]
     choice = choose.choose(noisy, built.validation, bad)
     assert choice.weights == pytest.approx((1 - choose.POPULAR_SHARE, choose.POPULAR_SHARE)), "a search would give none"
