@@ -8,6 +8,7 @@ over the entries gathers.
 Loss: implicit's with alpha = c and regularization = r is ours with unobserved_weight = 1 / (c - 1), regularization =
 r / c, exponent 0 and vectors times sqrt((c - 1) / c), up to a constant factor; both are evaluated by one function.
 Recall: a tenth of every training user's items is held out, 6,000 users are asked; `--test 1` looks at the test part.
+Ours runs with its defaults and with `TUNED`.
 Seconds to a recall: ours is a whole `fit`, preparation and the longer last half-step included.
 
     OPENBLAS_NUM_THREADS=1 python -m bench.als --json
@@ -33,6 +34,10 @@ SAME = {"regularization": 2.5, "regularization_exponent": 0.0, "unobserved_weigh
 """What implicit minimises with alpha 40 and regularization 100."""
 PEERS = ((60.0, 150.0), (40.0, 100.0))
 """Settings (alpha, regularization) of implicit that rank best on the held-out part, of 4 tried."""
+TUNED = {"regularization": 7e-6, "regularization_exponent": 2.0, "unobserved_weight": 0.0132}
+"""What ranks best on the held-out part, of about 30 tried. 256 factors, 10,000 users, 5 epochs, two seeds: .2038 and
+.2033; with the default regularization and exponent .2014 and .2005. A plateau: unobserved_weight .010 (with 1.1e-5) to
+.020 (5e-6) ranks within .002 of it."""
 
 
 def read(name: str, small: bool) -> sparse.csr_matrix:
@@ -192,22 +197,23 @@ def accuracy(args) -> dict[str, object]:
             if epoch in checks:
                 found = round(recall(train, test, peer_top(peer, train)), 4)
                 what = f"alpha {alpha} regularization {regularization} epoch {epoch}"
-                theirs.append((found, *passed.round(2).tolist(), what))
+                theirs.append((found, *passed.round(4).tolist(), what))
     ours: list[tuple[float, float, float, str]] = []
     rows = training(train)
-    for epochs in checks:
-        model = als.Als(Config(factors=args.factors, epochs=epochs))
-        wall, cpu = timed(lambda m=model: m.fit(rows, threads=args.threads))
-        found = round(recall(train, test, ours_top(model, args.threads)), 4)
-        ours.append((found, -round(wall, 2), -round(cpu, 2), f"epoch {epochs}"))
+    for name, settings in (("default", {}), ("tuned", TUNED)):
+        for epochs in checks:
+            model = als.Als(Config(factors=args.factors, epochs=epochs, **settings))
+            wall, cpu = timed(lambda m=model: m.fit(rows, threads=args.threads))
+            found = round(recall(train, test, ours_top(model, args.threads)), 4)
+            ours.append((found, -round(wall, 4), -round(cpu, 4), f"{name} epoch {epochs}"))
     best = max(theirs)
-    reached = next((o for o in ours if o[0] >= best[0]), None)
+    reached = max((o for o in ours if o[0] >= best[0]), key=lambda o: o[1], default=None)  # the fewest seconds
     answer = {
         "factors": args.factors,
         "part": "test" if args.test else "held out of train",
         "recall_seconds_cpu": {what: (found, -wall, -cpu) for found, wall, cpu, what in ours},
         "implicit_recall_seconds_cpu": {what: (found, -wall, -cpu) for found, wall, cpu, what in theirs},
-        "first_to_reach_implicits_best": reached[3] if reached else None,
+        "fastest_to_reach_implicits_best": reached[3] if reached else None,
     }
     if reached:
         answer.update(ratio=round(best[1] / reached[1], 2), cpu_ratio=round(best[2] / reached[2], 2))
@@ -215,7 +221,7 @@ def accuracy(args) -> dict[str, object]:
 
 
 def main() -> None:
-    args = arguments(__doc__, speed="64,128,256", repeats=4, loss=6, recall=1, test=0, factors=256, epochs="2,3,4,6,8")
+    args = arguments(__doc__, speed="64,128,256", repeats=4, loss=6, recall=1, test=0, factors=256, epochs="3,4,5,6,8")
     if args.small:
         args.speed, args.repeats, args.loss, args.factors, args.epochs = "16", 1, 2, 16, "1,2"
     answer: dict[str, object] = {"threads": args.threads}
