@@ -211,7 +211,7 @@ class Engine:
         """Recommend to many users at once, on all cores; the same answers as one by one."""
         requests = asked_of_all(users, n, wishes)
         count = cores()
-        size = max(1, min(512, CELLS // max(self._state.items.n, 1)))
+        size = max(1, min(1024, CELLS // max(self._state.items.n, 1)))
         chunks = [tuple(requests[start : start + size]) for start in range(0, len(requests), size)]
         if len(chunks) < count:
             return [reply for chunk in chunks for reply in self._answer(chunk, count)]

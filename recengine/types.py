@@ -141,7 +141,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     """Add what each model contributed, and reasons in words."""
 
 
-class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
+class Reason(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Why an item stands there."""
 
     kind: str
@@ -152,8 +152,8 @@ class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
     weight: float = 0.0
 
 
-class Recommendation(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line of a reply."""
+class Recommendation(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """One line of a reply. Not tracked by the garbage collector: it cannot be part of a cycle, and there are many."""
 
     item_id: str
     score: float
@@ -165,7 +165,7 @@ class Recommendation(msgspec.Struct, frozen=True, omit_defaults=True):
     """Log-odds that each model added; they sum to the log-odds of `score`."""
 
 
-class Response(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Response(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A reply."""
 
     request_id: str
