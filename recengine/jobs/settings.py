@@ -27,7 +27,7 @@ def model_settings(algorithm: str, settings: Mapping[str, Any]) -> ModelConfig:
     if kind is None:
         raise ConfigInvalid(f"no algorithm {algorithm!r}", hint=f"known: default, {', '.join(sorted(ALGORITHMS))}")
     _check(settings, kind.__struct_fields__, algorithm)
-    model: ModelConfig = _converted(dict(settings), kind, algorithm)
+    model: ModelConfig = _converted({key: _plain(value) for key, value in settings.items()}, kind, algorithm)
     return model
 
 
@@ -40,7 +40,7 @@ def engine_settings(config: Config, settings: Mapping[str, Any]) -> Config:
     """
     tree = msgspec.to_builtins(config)
     models = {model["name"]: model for model in tree["model"]}
-    tables = models | {name: tree[name] for name in ("candidates", "serving", "training")}
+    tables = models | {name: tree[name] for name in ("candidates", "serving", "diversity", "training")}
     for key, value in settings.items():
         table, dot, name = key.partition(".")
         if not dot or table not in tables:
@@ -48,9 +48,21 @@ def engine_settings(config: Config, settings: Mapping[str, Any]) -> Config:
                 f"no setting {key!r} of the whole engine", hint=f"write TABLE.KEY, TABLE one of {', '.join(tables)}"
             )
         _check({name: value}, [k for k in tables[table] if k != "kind"], table)
-        tables[table][name] = value
+        tables[table][name] = _plain(value)
     changed: Config = _converted(tree, Config, "default")
     return changed
+
+
+def _plain(value: Any) -> Any:
+    """Read a number out of text as Python does, `.5` and `1e-3` included."""
+    if not isinstance(value, str):
+        return value
+    for number in (int, float):
+        try:
+            return number(value)
+        except ValueError:
+            continue
+    return value
 
 
 def _check(settings: Mapping[str, Any], known: Any, where: str) -> None:

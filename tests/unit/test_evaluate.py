@@ -232,3 +232,9 @@ def test_an_argument_out_of_range_is_named(files, algorithm, name, value):
         evaluate_split(*files, COLUMNS, algorithm, **{name: value})
     with pytest.raises(ConfigInvalid, match=f"training.{name}"):
         evaluate_log(files[0], COLUMNS, algorithm, **{name: value})
+
+
+def test_numbers_may_be_written_as_python_writes_them():
+    model = model_settings("als", {"unobserved_weight": ".0132", "regularization": "7e-6", "factors": "12"})
+    assert (model.unobserved_weight, model.regularization, model.factors) == (0.0132, 7e-6, 12)
+    assert engine_settings(Config(), {"diversity.relevance": "1"}).diversity.relevance == 1.0
