@@ -116,7 +116,7 @@ def recommend(args: Namespace) -> None:
     """Recommend to users."""
     wishes: dict[str, Any] = {
         "filter": args.filter,
-        "exclude_seen": not args.include_seen,
+        "exclude_seen": args.exclude_seen or not args.include_seen,
         "categories_any": args.categories_any,
         "categories_all": args.categories_all,
         "categories_none": args.categories_none,

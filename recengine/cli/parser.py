@@ -60,7 +60,9 @@ def build() -> argparse.ArgumentParser:
     verb.add_argument("users", nargs="*", metavar="USER", help="user ids; none = an anonymous user")
     verb.add_argument("-n", type=int, default=10, help="items wanted (default: 10)")
     verb.add_argument("--filter", metavar="EXPR", help="such as 'price < 50 and category in [\"shoes\"]'")
-    verb.add_argument("--include-seen", action="store_true", help="also what the user has seen")
+    seen = verb.add_mutually_exclusive_group()
+    seen.add_argument("--include-seen", action="store_true", help="also what the user has seen")
+    seen.add_argument("--exclude-seen", nargs="+", metavar="TYPE", help="leave out only what these events touched")
     for which in ("any", "all", "none"):
         verb.add_argument(f"--categories-{which}", nargs="+", default=[], metavar="CATEGORY")
     verb.add_argument("--allow", nargs="+", metavar="ITEM", help="only these")

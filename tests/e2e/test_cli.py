@@ -41,6 +41,8 @@ def test_the_way_of_a_new_user(run, tmp_path, files):
         ("recommend", "u2"),
         ("recommend", "u2", "u3", "--explain"),
         ("recommend",),
+        ("recommend", "u2", "--exclude-seen", "purchase"),
+        ("recommend", "u2", "--include-seen"),
         ("recommend", "u2", "--filter", "price < 20", "--caps", "brand=1", "--pins", "i3", "--deny", "i4", "--diversity", "0.5"),
         ("similar", "i3"),
         ("similar", "u2", "--user"),
