@@ -140,6 +140,16 @@ def test_new_events_count_at_once_and_after_a_restart(shop):
     assert without_name(after) == without_name(before)
 
 
+def test_a_known_users_new_taste_is_folded_in_without_retraining(shop):
+    """u2 likes the first half; after buying in the second its vector must move there, and only its."""
+    fresh = [{"user_id": "u2", "item_id": f"i{k}", "type": "purchase", "timestamp": 1_760_000_000 + k} for k in range(50, 62)]
+    with Engine.open(shop) as engine:
+        said = {user: engine.explain(user, "i70").contributions["als"] for user in ("u2", "u4")}
+        engine.ingest(events=fresh)
+        assert engine.explain("u2", "i70").contributions["als"] > said["u2"]
+        assert engine.explain("u4", "i70").contributions["als"] == said["u4"]
+
+
 def test_items_that_came_after_training_can_be_shown(shop):
     with Engine.open(shop) as engine:
         engine.ingest(items=[{"item_id": "brand new", "title": "New", "category": "hats", "brand": "b0", "price": 1.0}])
