@@ -71,9 +71,6 @@ NO_TIME = int(np.iinfo(np.int64).min)
 MICROSECONDS_FROM = 10**14
 """An order that reaches this is a time in microseconds (1973-03-03); milliseconds of today stay 50 times below it."""
 
-Attribute: TypeAlias = Any
-"""bool | number | str | list[str] | datetime | list[float] (a vector) | None."""
-
 
 # ---------------------------------------------------------------------------------------------------- at the doors
 

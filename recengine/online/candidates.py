@@ -55,7 +55,6 @@ class CandidateStage:
             guard=lambda member, source: self._guarded(member, source, context, trace),
             threads=context.threads,
         )
-        trace.counts["candidates"] = len(pool.items)
         trace.mark("candidates")
         return pool
 

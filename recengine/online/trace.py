@@ -11,9 +11,9 @@ __all__ = ("Trace",)
 
 
 class Trace:
-    """Counts, times and reasons of one batch."""
+    """Times and reasons of one batch."""
 
-    __slots__ = ("_last", "counts", "deadline", "degraded", "notes", "started", "times")
+    __slots__ = ("_last", "deadline", "degraded", "notes", "started", "times")
 
     def __init__(self, requests: tuple[Request, ...]) -> None:
         self.started = self._last = perf_counter_ns()
@@ -22,7 +22,6 @@ class Trace:
         """perf_counter_ns by which the batch must answer: the earliest deadline in it."""
         self.times: dict[str, int] = {}
         """Nanoseconds by stage."""
-        self.counts: dict[str, int] = {}
         self.degraded: list[str] = []
         """What the whole batch lost."""
         self.notes: dict[int, list[str]] = {}
