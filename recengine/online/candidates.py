@@ -18,7 +18,7 @@ from recengine.online.state import State
 from recengine.online.trace import Trace
 from recengine.retrieval.deployment import Deployment, Member
 from recengine.retrieval.sources import Orders, gather
-from recengine.types import I32, Catalogue, Context, Features, Mask, Pool
+from recengine.types import I32, Catalogue, Column, Context, Features, Mask, Pool
 
 __all__ = ("CandidateStage",)
 
@@ -34,7 +34,7 @@ class CandidateStage:
         self._rules = rules
         self._limits = limits
         self._category = category
-        self._orders: tuple[Catalogue, Orders, I32] | None = None
+        self._orders: tuple[int, Column | None, Orders, I32] | None = None
 
     def gather(self, context: Context, features: Features, mask: Mask, trace: Trace) -> Pool:
         """Collect the pool of B requests; every row holds `n` items where so many are eligible."""
@@ -91,16 +91,17 @@ class CandidateStage:
         return found
 
     def _laid_out(self, items: Catalogue) -> tuple[Orders, I32]:
-        """Lay the orders out once a catalogue.
+        """Lay the orders out, and map the category codes of `items` to rows of the table (-1 = unknown when trained).
 
-        Also maps its category codes to rows of the table (-1 = unknown when trained).
+        Both are kept until the number of items or the category column changes: a change of stock changes neither.
         """
+        column = items.columns.get(self._category)
         held = self._orders
-        if held is None or held[0] is not items:
-            orders = Orders(self._deployment.popularity, items.n)
-            codes = orders.codes(items.columns.get(self._category))
-            held = self._orders = (items, orders, codes)
-        return held[1], held[2]
+        if held is None or held[0] != items.n or held[1] is not column:
+            same = held is not None and held[0] == items.n
+            orders = held[2] if held is not None and same else Orders(self._deployment.popularity, items.n)
+            held = self._orders = (items.n, column, orders, orders.codes(column))
+        return held[2], held[3]
 
     def _asked_for(self, context: Context, mask: Mask, orders: Orders, trace: Trace) -> list[tuple[str, I32]]:
         """List what requests pin, and what their caps need so that a capped reply can still be full."""

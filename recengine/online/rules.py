@@ -4,11 +4,13 @@
 reply that could be full. `shape` reorders and removes (pins, caps); it never adds.
 """
 
+from operator import is_
+
 import numpy as np
 
 from recengine.config import EventType, Serving
 from recengine.errors import BadRequest
-from recengine.expressions import Expression, depends_on_now, parse
+from recengine.expressions import Expression, attributes, depends_on_now, parse
 from recengine.expressions import mask as evaluate
 from recengine.expressions.tree import Compare, Not, Within
 from recengine.features.interaction import HIDES, LAST_TYPE, SEEN, type_bit
@@ -16,7 +18,7 @@ from recengine.online.caps import Caps
 from recengine.online.state import State
 from recengine.online.trace import Trace
 from recengine.store.vocab import Vocabulary
-from recengine.types import I32, Catalogue, Context, Mask, Ranked, Request
+from recengine.types import I32, Column, Context, Mask, Ranked, Request
 
 __all__ = ("Rules",)
 
@@ -32,7 +34,8 @@ class Rules:
         self._items = items
         self._events = {event.type: event for event in events}
         self._category = config.category
-        self._filters: tuple[Catalogue, dict[Expression, Mask]] = (state.items, {})
+        self._filters: dict[Expression, tuple[tuple[Column | None, ...], Mask]] = {}
+        """By tree: the columns that it read, and its mask; it holds as long as they are the same objects."""
 
     def eligible(self, context: Context, trace: Trace) -> Mask:
         """Say which items each request may show: (B, n_items) uint8.
@@ -136,18 +139,15 @@ class Rules:
         return found
 
     def _filter(self, tree: Expression, context: Context) -> Mask:
-        of, masks = self._filters
-        if of is not context.items:
-            masks = {}
-            self._filters = (context.items, masks)
-        found = masks.get(tree)
-        if found is None:
-            found = evaluate(tree, context.items, now=context.now)
-            if depends_on_now(tree):
-                return found
-            if len(masks) >= _KEPT:
-                masks.clear()
-            masks[tree] = found
+        items, kept = context.items, self._filters.get(tree)
+        read = tuple(items.columns.get(name) for name in sorted(attributes(tree)))
+        if kept is not None and len(kept[1]) == items.n and all(map(is_, kept[0], read)):
+            return kept[1]
+        found = evaluate(tree, items, now=context.now)
+        if not depends_on_now(tree):
+            if len(self._filters) >= _KEPT:
+                self._filters.clear()
+            self._filters[tree] = (read, found)
         return found
 
     def _bits(self, exclude_seen: bool | tuple[str, ...]) -> np.uint64:

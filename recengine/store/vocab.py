@@ -23,12 +23,15 @@ from recengine.types import I32, Bools
 __all__ = ("MAX_ID_BYTES", "Draft", "Vocabularies", "Vocabulary", "load_vocabularies", "valid_id")
 
 MAX_ID_BYTES = 256
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+"""C0, C1, line ends, what turns the direction of text (UAX #9) and the byte order mark; half a surrogate pair."""
 Name = Literal["user_ids", "item_ids", "event_types"]
 
 
 def valid_id(text: str) -> bool:
-    """Say whether `text` may be an id: 1 to 256 bytes of UTF-8 without control characters."""
+    """Say whether `text` may be an id: 1 to 256 bytes of UTF-8 without control characters (see `_CONTROL`)."""
     return bool(text) and not _CONTROL.search(text) and len(text.encode()) <= MAX_ID_BYTES
 
 

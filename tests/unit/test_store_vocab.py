@@ -56,7 +56,7 @@ def test_ids_of_up_to_256_bytes_are_fit(name):
     assert Draft(Vocabulary(), "user_ids").fit([name, "other"]).tolist() == [True, True]
 
 
-@pytest.mark.parametrize("name", ["", "x" * 257, "\u00e9" * 129, "a\nb", "a\x00", "\x7f", "\u2028", None])
+@pytest.mark.parametrize("name", ["", "x" * 257, "\u00e9" * 129, "a\nb", "a\x00", "\x7f", "\u2028", "a\u200e", "\u202eb", "\u2066", "\u2069", "\u061c", "\ufeffa", None])
 def test_other_ids_are_not(name):
     assert name is None or not valid_id(name)
     assert Draft(Vocabulary(), "user_ids").fit(["a", name, "b"]).tolist() == [True, False, True]
