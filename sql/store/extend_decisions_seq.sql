@@ -1,4 +1,0 @@
--- what: decisions say after which frame they were made
--- params: none
--- rows: none
-ALTER TABLE decisions ADD COLUMN seq BIGINT DEFAULT -1
