@@ -5,6 +5,8 @@ negative, it weighs that event. So a purchase after a dislike counts, and a disl
 event with a value (a rating) counts `weight * (value - neutral) / (full - neutral)`, clipped to +-weight.
 """
 
+from typing import Any
+
 import numpy as np
 
 from recengine.config import EventType
@@ -14,6 +16,8 @@ __all__ = (
     "HIDES",
     "LAST_TYPE",
     "SEEN",
+    "Meanings",
+    "added",
     "event_bits",
     "event_weights",
     "extend",
@@ -23,27 +27,66 @@ __all__ = (
 )
 
 
-def event_weights(events: EventColumns, types: tuple[EventType, ...]) -> F32:
-    """Weigh every event, float32 (n,). Types that `types` does not list weigh 1.0; 0 = says nothing."""
-    known = {t.type: t for t in types}
-    weights = np.ones(len(events.types), dtype=np.float32)
-    for code, name in enumerate(events.types):
-        if name in known:
-            weights[code] = known[name].weight
-    out = weights[events.type]
-    for code, name in enumerate(events.types):
-        rule = known.get(name)
-        if rule is None or rule.value_neutral is None or rule.value_full is None:
-            continue
-        rows = np.flatnonzero((events.type == code) & ~np.isnan(events.value))
-        share = (events.value[rows] - rule.value_neutral) / (rule.value_full - rule.value_neutral)
-        out[rows] = rule.weight * np.clip(share, -1.0, 1.0)
-    return np.asarray(out, dtype=np.float32)
+SEEN, HIDES = 1, 2
+"""Bits of what events did to a (user, item) pair; the type with code c has bit 2 + c where c <= LAST_TYPE."""
+LAST_TYPE = 61
+
+
+class Meanings:
+    """What the event types of one numbering say, as tables by type code; made once, since they are asked every event.
+
+    Parameters
+    ----------
+    types : names by code; those that `rules` does not list weigh 1.0 and count as seen.
+    """
+
+    def __init__(self, types: tuple[str, ...], rules: tuple[EventType, ...]) -> None:
+        known = {rule.type: rule for rule in rules}
+        self.types = types
+        self.weights = np.ones(max(len(types), 1), np.float32)
+        self.bits = np.zeros(max(len(types), 1), np.uint64)
+        self._rated: dict[int, EventType] = {}
+        for code, name in enumerate(types):
+            rule = known.get(name)
+            if rule is not None:
+                self.weights[code] = rule.weight
+                if rule.value_neutral is not None and rule.value_full is not None:
+                    self._rated[code] = rule
+            bits = SEEN if rule is None or rule.seen else 0
+            bits |= HIDES if rule is not None and rule.hides else 0
+            self.bits[code] = bits | (type_bit(code) if code <= LAST_TYPE else 0)
+        self._plain: list[tuple[float, int]] = list(zip(self.weights.tolist(), self.bits.tolist(), strict=True))
+
+    def of(self, code: int, value: np.float32) -> tuple[float, int]:
+        """Return weight and bits of one event, the same as `weigh` gives to the bit. Cost: 0.1 us, 1 us if rated."""
+        weight, bits = self._plain[code]
+        rule = self._rated.get(code)
+        return (weight if rule is None or np.isnan(value) else float(_rated(rule, value))), bits
+
+    def weigh(self, events: EventColumns) -> F32:
+        """Weigh every event, float32 (n,)."""
+        out = self.weights[events.type]
+        for code, rule in self._rated.items():
+            rows = np.flatnonzero((events.type == code) & ~np.isnan(events.value))
+            out[rows] = _rated(rule, events.value[rows])
+        return out
+
+
+def _rated(rule: EventType, value: Any) -> Any:
+    """Weigh float32 values: arrays and scalars take the same steps, so that they end in the same bits."""
+    share = (value - rule.value_neutral) / (rule.value_full - rule.value_neutral)  # type: ignore[operator]
+    return rule.weight * np.minimum(np.maximum(share, np.float32(-1)), np.float32(1))
+
+
+def event_weights(events: EventColumns, rules: tuple[EventType, ...]) -> F32:
+    """Weigh every event, float32 (n,). Types that `rules` does not list weigh 1.0; 0 = says nothing."""
+    return Meanings(events.types, rules).weigh(events)
 
 
 def interactions(events: EventColumns, weights: F32, n_users: int, n_items: int) -> Interactions:
     """Aggregate events, ordered by (user, time, seq), into one entry a (user, item), oldest last event first.
 
+    Weights are added one after the other in float32, as the fold of `extend` adds them, so that both agree to the bit.
     Cost: two sorts of n events.
     """
     keep = np.flatnonzero(weights != 0)
@@ -55,13 +98,15 @@ def interactions(events: EventColumns, weights: F32, n_users: int, n_items: int)
     pair = user[order].astype(np.int64) * n_items + item[order]
     starts = np.flatnonzero(np.concatenate(([True], pair[1:] != pair[:-1])))
     ends = np.concatenate((starts[1:], [len(pair)])) - 1
-    w = weight[order].astype(np.float64)
+    w = weight[order]
     position = np.arange(len(w))
     last_negative = np.maximum.reduceat(np.where(w < 0, position, -1), starts)
-    since = np.where(position > np.repeat(last_negative, np.diff(np.append(starts, len(w)))), np.maximum(w, 0), 0)
-    positive = np.add.reduceat(since, starts)
-    negative = np.where(last_negative >= 0, w[np.maximum(last_negative, 0)], 0)
-    total = np.where(positive > 0, positive, negative).astype(np.float32)
+    entry = np.repeat(np.arange(len(starts)), ends - starts + 1)
+    counts = np.flatnonzero((position > last_negative[entry]) & (w > 0))
+    positive = np.zeros(len(starts), np.float32)
+    np.add.at(positive, entry[counts], w[counts])  # in order; `reduceat` would add pairwise
+    negative = np.where(last_negative >= 0, w[np.maximum(last_negative, 0)], np.float32(0))
+    total = np.where(positive > 0, positive, negative)
     last = order[ends]  # the event that came last, as a position among `keep`
     row = np.argsort(last, kind="stable")  # `keep` is in (user, time) order, so this restores it
     picked = last[row]
@@ -86,26 +131,19 @@ def extend(entries: dict[int, tuple[float, int]], item: int, weight: float, time
         return
     if time >= last:
         entries.pop(item, None)  # the newest entry stands last
-        entries[item] = (weight if weight < 0 else max(held, 0.0) + weight, time)
+        entries[item] = (weight if weight < 0 else added(max(held, 0.0), weight), time)
     elif weight > 0 and held > 0:
-        entries[item] = (held + weight, last)
+        entries[item] = (added(held, weight), last)
 
 
-SEEN, HIDES = 1, 2
-"""Bits of what events did to a (user, item) pair; the type with code c has bit 2 + c where c <= LAST_TYPE."""
-LAST_TYPE = 61
+def added(held: float, weight: float) -> float:
+    """Add two float32 values as float32 does."""
+    return float(np.float32(held + weight))
 
 
-def event_bits(events: EventColumns, types: tuple[EventType, ...]) -> U64:
+def event_bits(events: EventColumns, rules: tuple[EventType, ...]) -> U64:
     """Say what every event does to its pair, uint64 (n,): seen, hidden for ever, and which type it was."""
-    known = {t.type: t for t in types}
-    table = np.zeros(max(len(events.types), 1), np.uint64)
-    for code, name in enumerate(events.types):
-        rule = known.get(name)
-        bits = SEEN if rule is None or rule.seen else 0
-        bits |= HIDES if rule is not None and rule.hides else 0
-        table[code] = bits | (type_bit(code) if code <= LAST_TYPE else 0)
-    return np.asarray(table[events.type], dtype=np.uint64)
+    return np.asarray(Meanings(events.types, rules).bits[events.type], dtype=np.uint64)
 
 
 def type_bit(code: int) -> int:

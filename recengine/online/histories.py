@@ -4,19 +4,24 @@ A large base (CSR, made in one pass) carries the users that nothing has happened
 touched ones, one `History` each, replaced whole, so that a reader sees a user before or after an event, never between.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from recengine.config import EventType
-from recengine.features.interaction import event_bits, event_weights, extend, interactions, seen
-from recengine.types import F32, I32, U64, EventColumns, History, Interactions
+from recengine.features.interaction import Meanings, added, extend, interactions, seen
+from recengine.types import I32, EventColumns, History, Interactions
 
-__all__ = ("Histories",)
+__all__ = ("NOTHING", "Histories", "extended")
 
 
-_NOTHING = History(
+_Array: TypeAlias = npt.NDArray[Any]
+_Event: TypeAlias = tuple[int, float, int, int, int]
+"""Item, weight, time, bits, seq."""
+
+NOTHING = History(
     np.empty(0, np.int32),
     np.empty(0, np.float32),
     np.empty(0, np.int64),
@@ -37,35 +42,45 @@ class Histories:
 
     def __init__(self, rules: tuple[EventType, ...], events: EventColumns, n_users: int, n_items: int) -> None:
         self._rules = rules
-        self._base = interactions(events, event_weights(events, rules), n_users, n_items)
-        self._seen = seen(events, event_bits(events, rules), n_users, n_items)
+        self._meanings = Meanings(events.types, rules)
+        self._base = interactions(events, self._meanings.weigh(events), n_users, n_items)
+        self._seen = seen(events, self._meanings.bits[events.type], n_users, n_items)
         self._last = np.full(n_users, -1, np.int64)
         np.maximum.at(self._last, events.user, events.seq)
         self._overlay: dict[int, History] = {}
 
     def apply(self, events: EventColumns) -> I32:
-        """Fold later events, ordered by (user, time, seq), in; about 50 us a touched user.
+        """Fold later events, ordered by (user, time, seq), in.
 
         Returns the rows of users for whom an event came late: their entries are in the order of arrival now, and want
         to be `replace`d by what the store holds.
+        Cost: about 10 us an event for a short history; the whole history is copied, 140 kB at 5,000 entries.
         """
-        weights, bits = event_weights(events, self._rules), event_bits(events, self._rules)
         late: list[int] = []
-        cuts = np.flatnonzero(events.user[1:] != events.user[:-1]) + 1
-        for block in np.split(np.arange(len(events.user)), cuts) if len(events.user) else ():
-            user = int(events.user[block[0]])
+        for user, block in _blocks(events, self._meaning_of(events.types)):
             row = self.row(user)
-            if len(row.times) and int(events.time[block[0]]) < int(row.times[-1]):
+            if len(row.times) and block[0][2] < row.times[-1]:
                 late.append(user)
-            self._overlay[user] = _extended(row, events, weights, bits, block)
+            self._overlay[user] = _after(row, block)
         return np.array(late, np.int32)
 
     def replace(self, events: EventColumns) -> None:
         """Make the rows of some users anew from all their events, ordered by (user, time, seq)."""
-        weights, bits = event_weights(events, self._rules), event_bits(events, self._rules)
-        cuts = np.flatnonzero(events.user[1:] != events.user[:-1]) + 1
-        for block in np.split(np.arange(len(events.user)), cuts) if len(events.user) else ():
-            self._overlay[int(events.user[block[0]])] = _extended(_NOTHING, events, weights, bits, block)
+        for user, block in _blocks(events, self._meaning_of(events.types)):
+            self._overlay[user] = _after(NOTHING, block)
+
+    def forget(self, user: int) -> None:
+        """Let a user have done nothing; the base is without the events when it is made the next time."""
+        self._overlay[user] = History(*NOTHING)
+
+    def token(self, user: int) -> object:
+        """Return what is another object as soon as something happened to the user; never reused while it is held."""
+        return self._overlay.get(user, self._base)
+
+    def _meaning_of(self, types: tuple[str, ...]) -> Meanings:
+        if types is not self._meanings.types and types != self._meanings.types:
+            self._meanings = Meanings(types, self._rules)
+        return self._meanings
 
     def row(self, user: int) -> History:
         """Return one user's row; an empty one for a user that did nothing."""
@@ -74,7 +89,7 @@ class Histories:
             return row
         base = self._base
         if not 0 <= user < base.n_users:
-            return _NOTHING
+            return NOTHING
         lo, hi = base.indptr[user], base.indptr[user + 1]
         first, end = self._seen[0][user], self._seen[0][user + 1]
         return History(
@@ -96,20 +111,122 @@ class Histories:
         indptr = np.zeros(len(rows) + 1, np.int64)
         np.cumsum([min(len(row.items), limit) for row in rows], out=indptr[1:])
         if not rows:
-            return Interactions(0, n_items, indptr, *_NOTHING[:3])
+            return Interactions(0, n_items, indptr, *NOTHING[:3])
         items = np.concatenate([row.items[-limit:] for row in rows])
         weights = np.concatenate([row.weights[-limit:] for row in rows])
         times = np.concatenate([row.times[-limit:] for row in rows])
         return Interactions(len(rows), n_items, indptr, items, weights, times)
 
 
-def _extended(row: History, events: EventColumns, weights: F32, bits: U64, block: npt.NDArray[np.int64]) -> History:
-    entries = {int(i): (float(w), int(t)) for i, w, t in zip(row.items, row.weights, row.times, strict=True)}
+def _blocks(events: EventColumns, meanings: Meanings) -> Iterator[tuple[int, list[_Event]]]:
+    """Give the events of one user after the other."""
+    block: list[_Event] = []
+    held = -1
+    values = events.value
+    for at, (user, item, code, time, seq) in enumerate(
+        zip(
+            events.user.tolist(),
+            events.item.tolist(),
+            events.type.tolist(),
+            events.time.tolist(),
+            events.seq.tolist(),
+            strict=True,
+        )
+    ):
+        if user != held:
+            if block:
+                yield held, block
+            block, held = [], user
+        weight, bits = meanings.of(code, values[at])
+        block.append((item, weight, time, bits, seq))
+    if block:
+        yield held, block
+
+
+def _after(row: History, block: list[_Event]) -> History:
+    """Fold a user's events in one by one, or, where that copies the history too often, all at once."""
+    if len(block) * 16 > len(row.items) + 64:  # 10 us an event against 0.5 us an entry
+        return _rebuilt(row, block)
+    for event in block:
+        row = extended(row, *event)
+    return row
+
+
+def extended(row: History, item: int, weight: float, time: int, bits: int, seq: int) -> History:
+    """Return the history after one more event: what `extend` says, on arrays. `row` stays as it is.
+
+    Cost: 10 us; arrays that do not change are shared.
+    """
+    items, weights, times, touched, marks, last_seq = row
+    at = int(touched.searchsorted(np.int32(item)))
+    known = at < len(touched) and touched[at] == item
+    if not known:
+        touched, marks = _inserted(touched, at, item), _inserted(marks, at, bits)
+    elif (both := int(marks[at]) | bits) != marks[at]:
+        marks = marks.copy()
+        marks[at] = both
+    last_seq = max(last_seq, seq)
+    if weight == 0:
+        return History(items, weights, times, touched, marks, last_seq)
+    end = len(items)
+    place = _place(items, item) if known else end
+    if place < end and time < times[place]:  # late
+        held = float(weights[place])
+        if weight > 0 and held > 0:
+            weights = weights.copy()
+            weights[place] = added(held, weight)
+        return History(items, weights, times, touched, marks, last_seq)
+    if weight > 0 and place < end:
+        weight = added(max(float(weights[place]), 0.0), weight)
+    return History(
+        _moved(items, place, item),
+        _moved(weights, place, weight),
+        _moved(times, place, time),
+        touched,
+        marks,
+        last_seq,
+    )
+
+
+def _place(items: I32, item: int) -> int:
+    """Find an item, the latest quickest; len(items) where it is not."""
+    end = len(items)
+    if end == 0 or items[-1] == item:
+        return max(end - 1, 0)
+    place = int((items == np.int32(item)).argmax())
+    return place if items[place] == item else end
+
+
+def _inserted(values: _Array, at: int, value: int) -> _Array:
+    out = np.empty(len(values) + 1, values.dtype)
+    out[:at] = values[:at]
+    out[at] = value
+    out[at + 1 :] = values[at:]
+    return out
+
+
+def _moved(values: _Array, place: int, value: float) -> _Array:
+    """Take out what stands at `place`, if anything, and append."""
+    end = len(values)
+    if place >= end - 1:
+        out = np.empty(place + 1, values.dtype)
+        out[:place] = values[:place]
+    else:
+        out = np.empty(end, values.dtype)
+        out[:place] = values[:place]
+        out[place:-1] = values[place + 1 :]
+    out[-1] = value
+    return out
+
+
+def _rebuilt(row: History, block: list[_Event]) -> History:
+    entries = dict(
+        zip(row.items.tolist(), zip(row.weights.tolist(), row.times.tolist(), strict=True), strict=True)
+    )
     touched: dict[int, int] = dict(zip(row.touched.tolist(), row.bits.tolist(), strict=True))
-    for at in block.tolist():
-        item = int(events.item[at])
-        extend(entries, item, float(weights[at]), int(events.time[at]))
-        touched[item] = touched.get(item, 0) | int(bits[at])
+    for item, weight, time, bits, _ in block:
+        extend(entries, item, weight, time)
+        touched[item] = touched.get(item, 0) | bits
     order = sorted(touched)
     return History(
         np.fromiter(entries, np.int32, len(entries)),
@@ -117,5 +234,5 @@ def _extended(row: History, events: EventColumns, weights: F32, bits: U64, block
         np.array([t for _, t in entries.values()], np.int64),
         np.array(order, np.int32),
         np.array([touched[item] for item in order], np.uint64),
-        max(row.last_seq, int(events.seq[block].max())),
+        max(row.last_seq, *(event[4] for event in block)),
     )

@@ -13,7 +13,7 @@ from recengine.store.vocab import Vocabularies
 __all__ = ("catch_up", "restore")
 
 LARGE = 50_000
-"""Events from which on a new base (1 us an event) is quicker than touching users one by one (50 us each)."""
+"""Events from which on a new base (1 us an event) is quicker than touching users one by one (10 us each)."""
 
 
 def restore(database: Database, ids: Vocabularies, rules: tuple[EventType, ...]) -> State:

@@ -1,12 +1,22 @@
 """Events -> interactions: the definition, its event-by-event fold, and what users touched."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from recengine.config import DEFAULT_EVENTS, EventType
-from recengine.features.interaction import HIDES, SEEN, event_bits, event_weights, extend, interactions, seen, type_bit
-from recengine.online.histories import Histories
+from recengine.features.interaction import (
+    HIDES,
+    SEEN,
+    Meanings,
+    event_bits,
+    event_weights,
+    extend,
+    interactions,
+    seen,
+    type_bit,
+)
+from recengine.online.histories import NOTHING, Histories, extended
 from recengine.types import EventColumns
 
 TYPES = ("view", "purchase", "dislike", "ignore", "unlisted")
@@ -70,6 +80,88 @@ def test_folding_events_later_gives_what_one_load_gives(rows, cut):
     assert len(apart.apply(part_of(whole, whole.seq >= cut))) == 0, "nothing came late"
     for user in range(-1, 7):
         same(together.row(user), apart.row(user))
+
+
+KINDS = ("view", "rating", "dislike", "ignore", "block", "unlisted")
+rated = st.lists(
+    st.tuples(
+        st.integers(0, 2), st.integers(0, 5), st.integers(0, len(KINDS) - 1), st.one_of(st.just(np.nan), st.floats(0, 5, width=32))
+    ),
+    max_size=120,
+)
+CROWD = [(0, k % 3, 1, 2.6 + 2.3 * (0.618 * k % 1)) for k in range(240)]
+
+
+@given(rated, st.lists(st.integers(1, 40), max_size=40))
+@example(CROWD, [1] * 240)
+@example(CROWD, [3, 30, 1, 40])
+def test_groups_of_any_size_give_what_one_load_gives_to_the_bit(rows, sizes):
+    """Ratings weigh fractions that binary numbers cannot hold, so the order of addition counts."""
+    whole = columns(rows, KINDS)
+    together = Histories(DEFAULT_EVENTS, whole, 3, 6)
+    apart = Histories(DEFAULT_EVENTS, part_of(whole, whole.seq < 0), 0, 0)
+    start = 0
+    for size in [*sizes, len(rows)]:
+        before = [(apart.row(user), [a.copy() for a in apart.row(user)[:-1]]) for user in range(3)]
+        group = part_of(whole, (whole.seq >= start) & (whole.seq < start + size))
+        assert len(apart.apply(group)) == 0
+        start += size
+        for row, copies in before:
+            same(row[:-1], copies)  # what a reader holds never changes
+    for user in range(4):
+        same(together.row(user), apart.row(user))
+        assert [a.dtype for a in together.row(user)[:-1]] == [a.dtype for a in apart.row(user)[:-1]]
+
+
+@given(rated)
+def test_one_event_means_what_it_means_among_others(rows):
+    ev = columns(rows, KINDS)
+    meanings = Meanings(KINDS, DEFAULT_EVENTS)
+    weights, bits = event_weights(ev, DEFAULT_EVENTS).tolist(), event_bits(ev, DEFAULT_EVENTS).tolist()
+    assert [meanings.of(int(t), v) for t, v in zip(ev.type, ev.value, strict=True)] == list(zip(weights, bits, strict=True))
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from((-1.0, 0.0, 0.3, 2.0)), st.integers(0, 9)), max_size=30))
+def test_a_history_extends_as_its_definition_says_early_and_late_alike(rows):
+    row, entries, touched = NOTHING, {}, {}
+    for seq, (item, weight, time) in enumerate(rows):
+        exact = float(np.float32(weight))
+        extend(entries, item, exact, time)
+        touched[item] = touched.get(item, 0) | 1 << seq
+        row = extended(row, item, exact, time, 1 << seq, seq)
+        assert list(zip(row.items.tolist(), zip(row.weights.tolist(), row.times.tolist(), strict=True), strict=True)) == list(entries.items())
+        assert list(zip(row.touched.tolist(), row.bits.tolist(), strict=True)) == sorted(touched.items())
+        assert row.last_seq == seq
+
+
+def test_new_types_are_learned_with_the_events_that_bring_them():
+    histories = Histories(DEFAULT_EVENTS, columns([(0, 0, 0)], types=("view",)), 1, 3)
+    histories.apply(columns([(0, 1, 1)], types=("view", "block")))
+    assert histories.row(0).bits.tolist() == [SEEN | type_bit(0), SEEN | HIDES | type_bit(1)]
+    assert histories.row(0).weights.tolist() == [0.5, -5.0]
+
+
+def test_a_token_lives_as_long_as_nothing_happens_to_its_user():
+    histories = Histories(DEFAULT_EVENTS, columns([(0, 0, 0), (1, 1, 0)]), 2, 4)
+    base, other = histories.token(0), histories.token(1)
+    assert base is histories.token(0)
+    histories.apply(part_of(columns([(0, 2, 0)]), np.array([True])))
+    first = histories.token(0)
+    assert first is not base
+    assert first is histories.token(0)
+    assert first is histories.row(0)
+    assert histories.token(1) is other
+    histories.apply(part_of(columns([(0, 2, 3)]), np.array([True])))  # an event that says nothing is one all the same
+    assert histories.token(0) is not first
+
+
+def test_a_forgotten_user_did_nothing():
+    histories = Histories(DEFAULT_EVENTS, columns([(0, 0, 0), (1, 1, 0)]), 2, 4)
+    before = histories.token(0)
+    histories.forget(0)
+    assert histories.token(0) is not before
+    same(histories.row(0), NOTHING)
+    assert histories.row(1).items.tolist() == [1]
 
 
 @given(events, st.integers(0, 40), st.integers(0, 2**16))
