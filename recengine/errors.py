@@ -26,6 +26,7 @@ __all__ = (
     "RecEngineError",
     "RequestError",
     "RowsRefused",
+    "ServerUnreachable",
     "ShapeError",
     "SourceUnreadable",
     "StoreCorrupt",
@@ -123,6 +124,12 @@ class StoreTooNew(ConfigError, RuntimeError):
     """The database was written by a newer recengine."""
 
     code = "store-too-new"
+
+
+class ServerUnreachable(ConfigError, ConnectionError):
+    """The server could not be reached, or no answer came in time."""
+
+    code = "server-unreachable"
 
 
 class BadUsage(ConfigError, ValueError):

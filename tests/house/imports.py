@@ -46,6 +46,7 @@ DOORS = {
     "lightgbm": ("recengine/trees.py",),
     "hnswlib": ("recengine/index/",),
     "cryptography": ("recengine/crypto.py",),
+    "httpx": ("recengine/client/",),
     "litestar": ("recengine/server/",),
     "torch": ("models/",),
     "recengine._native": ("recengine/kernels/",),
