@@ -24,6 +24,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "create_sources",
         "create_decisions",
     ),
+    ("begin_marks",),
 )
 """Step v (counted from 0) leads from schema v to v + 1; each is a list of queries in `sql/store`."""
 

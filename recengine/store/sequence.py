@@ -1,20 +1,66 @@
-"""How far the database is: the last frame of the journal that it holds, moved in the transaction that stores it."""
+"""How far the database is: facts in `meta` that tie it to the journal before it.
 
+Floor 2. In: the cursor of a read, or of a running write. `last_seq` moves in the transaction that stores the frames up
+to it, so that what the database holds and what it says it holds are one. An ingest goes past the journal: it is counted
+in its own transaction, and a frame in the journal says so too, so that no older copy is ever taken for the whole.
+"""
+
+from uuid import UUID
+
+from recengine.errors import StoreCorrupt
 from recengine.store.cursor import Cursor
 from recengine.store.queries import query
 
-__all__ = ("last_seq", "set_last_seq")
-
-_KEY = "last_seq"
+__all__ = ("count_ingest", "ingests", "ingests_marked", "last_seq", "set_ingests_marked", "set_last_seq", "store_id")
 
 
 def last_seq(cursor: Cursor) -> int:
-    """Read the seq of the last frame stored; -1 = none yet."""
-    found = cursor.rows(query("store/read_meta"), {"key": _KEY})
-    return int(found[0][0]) if found else -1
+    """Read the last journal frame that is stored; -1 = none."""
+    return _number(cursor, "last_seq")
 
 
 def set_last_seq(cursor: Cursor, seq: int) -> None:
-    """Move it, within the transaction that stores the frames up to `seq`."""
-    name = "store/update_meta" if cursor.rows(query("store/read_meta"), {"key": _KEY}) else "store/insert_meta"
-    cursor.execute(query(name), {"key": _KEY, "value": str(seq)})
+    """Say in the running transaction that it stores the journal up to `seq`."""
+    _set(cursor, "last_seq", seq)
+
+
+def ingests(cursor: Cursor) -> int:
+    """Count the ingests that were committed."""
+    return _number(cursor, "ingests")
+
+
+def count_ingest(cursor: Cursor) -> int:
+    """Count the running transaction as an ingest; returns its number, which its frame in the journal carries."""
+    number = ingests(cursor) + 1
+    _set(cursor, "ingests", number)
+    return number
+
+
+def ingests_marked(cursor: Cursor) -> int:
+    """Read the number of the last ingest whose frame in the journal is stored."""
+    return _number(cursor, "ingests_marked")
+
+
+def set_ingests_marked(cursor: Cursor, number: int) -> None:
+    """Say in the running transaction that it stores the frame of ingest `number`."""
+    _set(cursor, "ingests_marked", number)
+
+
+def store_id(cursor: Cursor) -> bytes:
+    """Read the 16 bytes that tell this store, and its copies, from others."""
+    return UUID(_text(cursor, "store")).bytes
+
+
+def _text(cursor: Cursor, key: str) -> str:
+    found = cursor.rows(query("store/read_meta"), {"key": key})
+    if len(found) != 1:
+        raise StoreCorrupt(f"the table meta has {len(found)} rows for {key}, 1 was expected", hint="restore a backup")
+    return str(found[0][0])
+
+
+def _number(cursor: Cursor, key: str) -> int:
+    return int(_text(cursor, key))
+
+
+def _set(cursor: Cursor, key: str, value: int) -> None:
+    cursor.execute(query("store/update_meta"), {"key": key, "value": str(value)})
