@@ -1,17 +1,29 @@
 """Score items by dot products and keep the n best without ever holding a row of scores; the door is recengine/kernels/dot.py."""
 from cython.parallel cimport prange, threadid
 from libc.math cimport INFINITY, NAN
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
 
 from heap cimport heap_offer, heap_sort, key_index, key_score
 from lanes cimport LANES, ROWS, TILE_QUERIES, best_of, dot_rows, lay_panel, scan
 from ragged cimport broken_row
+
+cdef extern from "sketch.h":
+    enum: SKETCH_STEP
+    ctypedef struct sketched:
+        pass
+    void sketch_rows(const float *rows, int64_t factors, const int32_t *ids, const double *norms, int64_t panels, uint8_t *codes, float *scales,
+                     float *norm, float *loss) noexcept nogil
+    bint sketch_query(const float *query, int64_t factors, double largest, int8_t *codes, sketched *out) noexcept nogil
+    void sketch_scan(const sketched *q, const float *rows, int64_t factors, const uint8_t *codes, const float *scales, const int32_t *ids,
+                     const float *norm, const float *loss, int64_t panels, const uint8_t *mask, int64_t n, best_of *best) noexcept nogil
 
 cdef enum:
     BLOCK = 8 * TILE_QUERIES  # queries that share a chunk of panels while it is in the second-level cache
     CHUNK_BYTES = 262144
 
 BLOCK_QUERIES = BLOCK
+FEW = TILE_QUERIES // 2  # up to so many queries the sketch is faster than a tile, which is filled up with zeros
+STEP = SKETCH_STEP
 
 
 def pack(const float[:, ::1] vectors, float[:, :, ::1] panels):
@@ -116,6 +128,49 @@ def dot_topk(const float[:, ::1] queries, const float[:, :, ::1] panels, int64_t
                     sizes[0, u] = heap_offer(&heaps[0, u, 0], sizes[0, u], n, heaps[slot, u, j])
             _write(&heaps[0, u, 0], sizes[0, u], n, &items[first + u, 0], &scores[first + u, 0])
         first += part
+
+
+def sketch(const float[:, ::1] rows, const int32_t[::1] ids, const double[::1] norms, uint8_t[:, :, :, ::1] codes, float[::1] scales, float[:, ::1] bounds):
+    """Fill `codes` (panels, f / 4, 16, 4), `scales` (16 panels) and `bounds` (2, panels: norm, loss) of the items `ids` (16 panels), -1 = none."""
+    if codes.shape[0] and rows.shape[0] and rows.shape[1]:
+        sketch_rows(&rows[0, 0], rows.shape[1], &ids[0], &norms[0], codes.shape[0], &codes[0, 0, 0, 0], &scales[0], &bounds[0, 0], &bounds[1, 0])
+
+
+cdef bint _one(const float *query, const float *rows, int64_t factors, const uint8_t *codes, const float *scales, const int32_t *ids, const float *bounds,
+               int64_t panels, const uint8_t *mask, int64_t n, uint64_t *heap, int8_t *space, int32_t *items, float *scores) noexcept nogil:
+    cdef sketched q
+    cdef best_of best
+    if not sketch_query(query, factors, bounds[0], space, &q):
+        return False
+    best.heap = heap
+    sketch_scan(&q, rows, factors, codes, scales, ids, bounds, bounds + panels, panels, mask, n, &best)
+    _write(heap, best.size, n, items, scores)
+    return True
+
+
+def dot_topk_few(const float[:, ::1] queries, const float[:, ::1] rows, const uint8_t[:, :, :, ::1] codes, const float[::1] scales, const int32_t[::1] ids,
+                 const float[:, ::1] bounds, const uint8_t[:, ::1] mask, int32_t[:, ::1] items, float[:, ::1] scores, uint64_t[:, ::1] heaps,
+                 int8_t[:, ::1] space, int threads):
+    """Fill `items` and `scores` (B, n) as `dot_topk` does, from the sketch. Scratch, a slot a thread: `heaps` (threads, n), `space` (threads, f + 4).
+
+    Returns False, and answers nothing, where a query is beyond the bounds (see `sketch_query`).
+    """
+    cdef int64_t users = queries.shape[0], factors = queries.shape[1], n = items.shape[1], panels = codes.shape[0]
+    cdef int64_t width = mask.shape[1] if mask is not None else 0
+    cdef const uint8_t *mask_at = &mask[0, 0] if mask is not None else NULL
+    cdef int sound = 1, slot
+    cdef Py_ssize_t u
+    if threads == 1 or users == 1:
+        with nogil:
+            for u in range(users):
+                sound &= _one(&queries[u, 0], &rows[0, 0], factors, &codes[0, 0, 0, 0], &scales[0], &ids[0], &bounds[0, 0], panels,
+                              mask_at + u * width if mask_at != NULL else NULL, n, &heaps[0, 0], &space[0, 0], &items[u, 0], &scores[u, 0])
+        return sound != 0
+    for u in prange(users, nogil=True, num_threads=threads, schedule="dynamic"):
+        slot = threadid()
+        sound &= _one(&queries[u, 0], &rows[0, 0], factors, &codes[0, 0, 0, 0], &scales[0], &ids[0], &bounds[0, 0], panels,
+                      mask_at + u * width if mask_at != NULL else NULL, n, &heaps[slot, 0], &space[slot, 0], &items[u, 0], &scores[u, 0])
+    return sound != 0
 
 
 cdef void _score_row(const float *query, const float *vectors, int64_t n, int64_t factors, const int32_t *items, int64_t length, float *scores) noexcept nogil:

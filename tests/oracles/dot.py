@@ -21,3 +21,12 @@ def dot_ragged(queries, vectors, indptr, items):
 
 def dot_topk(queries, vectors, n, mask=None):
     return topk(scores(queries, vectors), n, None if mask is None else mask[:, : len(vectors)])
+
+
+def loss_and_norm(vectors, ids, codes, scales):
+    """The largest |x| and the largest |x - scale * codes| of each panel of a sketch."""
+    panels, quads = codes.shape[:2]
+    back = codes.transpose(0, 2, 1, 3).reshape(panels * 16, quads * 4)[:, : vectors.shape[1]].astype(np.float64) - 128
+    rows = np.where(ids[:, None] >= 0, vectors[ids], 0).astype(np.float64)
+    lengths = (np.linalg.norm(part, axis=1) for part in (rows, rows - scales[:, None].astype(np.float64) * back))
+    return tuple(np.where(ids >= 0, length, 0).reshape(panels, 16).max(axis=1) for length in lengths)
