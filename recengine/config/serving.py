@@ -20,6 +20,10 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     category: Annotated[str, Meta(description="the item attribute that `categories_*` mean")] = "category"
     demographics: Annotated[tuple[str, ...], Meta(description="user attributes of the cold start; empty = all with few values")] = ()
     decision_rate: Annotated[float, Meta(ge=0, le=1, description="share of replies whose decision record is kept")] = 1.0
+    sessions: Annotated[int, Meta(ge=0, le=10_000_000, description="visits held in memory, the latest ones")] = 100_000
+    session_minutes: Annotated[
+        float, Meta(gt=0, le=525_600, description="a visit ends so long after its last event, by the events' own time")
+    ] = 30.0
 
 
 class Candidates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

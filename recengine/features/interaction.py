@@ -41,27 +41,38 @@ class Meanings:
     """
 
     def __init__(self, types: tuple[str, ...], rules: tuple[EventType, ...]) -> None:
-        known = {rule.type: rule for rule in rules}
         self.types = types
-        self.weights = np.ones(max(len(types), 1), np.float32)
-        self.bits = np.zeros(max(len(types), 1), np.uint64)
-        self._rated: dict[int, EventType] = {}
-        for code, name in enumerate(types):
-            rule = known.get(name)
-            if rule is not None:
-                self.weights[code] = rule.weight
-                if rule.value_neutral is not None and rule.value_full is not None:
-                    self._rated[code] = rule
-            bits = SEEN if rule is None or rule.seen else 0
-            bits |= HIDES if rule is not None and rule.hides else 0
-            self.bits[code] = bits | (type_bit(code) if code <= LAST_TYPE else 0)
-        self._plain: list[tuple[float, int]] = list(zip(self.weights.tolist(), self.bits.tolist(), strict=True))
+        self._rules = {rule.type: rule for rule in rules}
+        self._codes = {name: code for code, name in enumerate(types[: LAST_TYPE + 1])}
+        plain = [self._plain(name) for name in types]
+        self._plain_of = plain
+        self._rated = {code: self._rules[name] for code, name in enumerate(types) if self._is_rated(name)}
+        self.weights = np.array([weight for weight, _ in plain] or [1.0], np.float32)
+        self.bits = np.array([bits for _, bits in plain] or [0], np.uint64)
 
     def of(self, code: int, value: np.float32) -> tuple[float, int]:
         """Return weight and bits of one event, the same as `weigh` gives to the bit. Cost: 0.1 us, 1 us if rated."""
-        weight, bits = self._plain[code]
+        weight, bits = self._plain_of[code]
         rule = self._rated.get(code)
         return (weight if rule is None or np.isnan(value) else float(_rated(rule, value))), bits
+
+    def told(self, name: str, value: float | None) -> tuple[float, int]:
+        """Return weight and bits of an event that is told by name, whether or not such a one was ever stored."""
+        weight, bits = self._plain(name)
+        if value is None or not self._is_rated(name) or np.isnan(value):
+            return weight, bits
+        return float(_rated(self._rules[name], np.float32(value))), bits
+
+    def _plain(self, name: str) -> tuple[float, int]:
+        rule = self._rules.get(name)
+        code = self._codes.get(name)
+        bits = SEEN if rule is None or rule.seen else 0
+        bits |= HIDES if rule is not None and rule.hides else 0
+        return float(np.float32(1.0 if rule is None else rule.weight)), bits | (0 if code is None else type_bit(code))
+
+    def _is_rated(self, name: str) -> bool:
+        rule = self._rules.get(name)
+        return rule is not None and rule.value_full is not None
 
     def weigh(self, events: EventColumns) -> F32:
         """Weigh every event, float32 (n,)."""

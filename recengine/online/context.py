@@ -1,6 +1,7 @@
 """Stage 1, context: who asks, when, against which catalogue; cold or warm. Requests in, `Context` out.
 
-Unknown users are not an error: they are cold. A field out of range is one, and names itself.
+Unknown users are not an error: what their session did stands for what they did, and without one they are cold. What a
+request tells of its visitor comes after all that is recorded. A field out of range is one, and names itself.
 """
 
 from time import time_ns
@@ -9,20 +10,25 @@ import numpy as np
 
 from recengine.config import Serving
 from recengine.errors import BadRequest
+from recengine.online.histories import Happening, Histories, folded
 from recengine.online.state import State
 from recengine.online.trace import Trace
 from recengine.store.vocab import Vocabulary, valid_id
-from recengine.types import Context, Request
+from recengine.types import Catalogue, Context, History, Request
 
 __all__ = ("Resolver",)
+
+_NOT_YET = int(np.iinfo(np.int64).max)
+"""Stands for the number of an event that is not recorded."""
 
 
 class Resolver:
     """Turns ids into rows and tells cold users from warm ones."""
 
-    def __init__(self, state: State, users: Vocabulary, config: Serving) -> None:
+    def __init__(self, state: State, users: Vocabulary, items: Vocabulary, config: Serving) -> None:
         self._state = state
         self._users = users
+        self._items = items
         self._config = config
 
     def resolve(self, requests: tuple[Request, ...], trace: Trace, threads: int) -> Context:
@@ -32,16 +38,47 @@ class Resolver:
         ------
         BadRequest : a field is out of range.
         """
+        now = time_ns() // 1000
         held = self._state.histories
         rows = []
         for request in requests:
             self._check(request)
             rows.append(-1 if request.user_id is None else self._users.row(request.user_id))
-        histories = tuple(held.row(user) for user in rows)  # one look, so that no stage sees a user at another moment
-        cold = np.array([len(history.items) < self._config.cold_below for history in histories], np.bool_)
+        # one look at each history, so that no stage sees a user at another moment
+        histories = [self._history(held, request, row, now) for request, row in zip(requests, rows, strict=True)]
         items = self._state.items  # after the histories: their items are in it
+        for b, request in enumerate(requests):
+            if request.events:
+                histories[b] = self._extended(histories[b], request, b, held, items, now, trace)
+        cold = np.array([len(history.items) < self._config.cold_below for history in histories], np.bool_)
         trace.mark("context")
-        return Context(requests, np.array(rows, np.int32), histories, cold, time_ns() // 1000, items, threads)
+        return Context(requests, np.array(rows, np.int32), tuple(histories), cold, now, items, threads)
+
+    def _history(self, held: Histories, request: Request, row: int, now: int) -> History:
+        if row < 0 and request.session_id is not None:
+            visit = self._state.sessions.history(request.session_id, now)
+            if visit is not None:
+                return visit
+        return held.row(row)
+
+    def _extended(
+        self, row: History, request: Request, b: int, held: Histories, items: Catalogue, now: int, trace: Trace
+    ) -> History:
+        """Add what the request tells; its events have no number yet, so they are later than any deployment."""
+        meanings = held.meanings(self._state.types)
+        last = max(now, int(row.times[-1]) if len(row.times) else now)
+        block: list[Happening] = []
+        unknown = 0
+        for event in request.events:
+            item = self._items.row(event.item_id)
+            if not 0 <= item < items.n:
+                unknown += 1
+                continue
+            weight, bits = meanings.told(event.type, event.value)
+            block.append((item, weight, last, bits, _NOT_YET))
+        if unknown:
+            trace.degrade(f"events:unknown_items:{unknown}", b)
+        return folded(row, block)
 
     def _check(self, request: Request) -> None:
         if not 1 <= request.n <= self._config.max_n:

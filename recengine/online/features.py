@@ -26,10 +26,16 @@ class FeatureService:
         self._last_seq = last_seq
 
     def of(self, context: Context, trace: Trace) -> Features:
-        """Gather the histories of the batch; a user with events after the deployment's last one is marked changed."""
+        """Gather the histories of the batch.
+
+        Marked as changed: users with events after the deployment's last one, and visitors it cannot know.
+        """
         users = context.users.tolist()
         history = Histories.stack(context.histories, self._limit, context.items.n)
-        changed = np.array([held.last_seq > self._last_seq for held in context.histories], np.uint8)
+        changed = np.array(
+            [held.last_seq > self._last_seq or row < 0 for held, row in zip(context.histories, users, strict=True)],
+            np.uint8,
+        )
         column = context.items.columns.get(self._category)
         if column is None or column.kind not in ("string", "strings"):
             favourites = np.empty((len(users), 0), np.int32)

@@ -14,11 +14,11 @@ from recengine.config import EventType
 from recengine.features.interaction import Meanings, added, extend, interactions, seen
 from recengine.types import I32, EventColumns, History, Interactions
 
-__all__ = ("NOTHING", "Histories", "extended")
+__all__ = ("NOTHING", "Happening", "Histories", "extended", "folded")
 
 
 _Array: TypeAlias = npt.NDArray[Any]
-_Event: TypeAlias = tuple[int, float, int, int, int]
+Happening: TypeAlias = tuple[int, float, int, int, int]
 """Item, weight, time, bits, seq."""
 
 NOTHING = History(
@@ -57,17 +57,17 @@ class Histories:
         Cost: about 10 us an event for a short history; the whole history is copied, 140 kB at 5,000 entries.
         """
         late: list[int] = []
-        for user, block in _blocks(events, self._meaning_of(events.types)):
+        for user, block in _blocks(events, self.meanings(events.types)):
             row = self.row(user)
             if len(row.times) and block[0][2] < row.times[-1]:
                 late.append(user)
-            self._overlay[user] = _after(row, block)
+            self._overlay[user] = folded(row, block)
         return np.array(late, np.int32)
 
     def replace(self, events: EventColumns) -> None:
         """Make the rows of some users anew from all their events, ordered by (user, time, seq)."""
-        for user, block in _blocks(events, self._meaning_of(events.types)):
-            self._overlay[user] = _after(NOTHING, block)
+        for user, block in _blocks(events, self.meanings(events.types)):
+            self._overlay[user] = folded(NOTHING, block)
 
     def forget(self, user: int) -> None:
         """Let a user have done nothing; the base is without the events when it is made the next time."""
@@ -77,10 +77,12 @@ class Histories:
         """Return what is another object as soon as something happened to the user; never reused while it is held."""
         return self._overlay.get(user, self._base)
 
-    def _meaning_of(self, types: tuple[str, ...]) -> Meanings:
-        if types is not self._meanings.types and types != self._meanings.types:
-            self._meanings = Meanings(types, self._rules)
-        return self._meanings
+    def meanings(self, types: tuple[str, ...]) -> Meanings:
+        """Return what event types mean, `types` being their names by code."""
+        held = self._meanings  # once, since the fold and requests both come here
+        if types is not held.types and types != held.types:
+            held = self._meanings = Meanings(types, self._rules)
+        return held
 
     def row(self, user: int) -> History:
         """Return one user's row; an empty one for a user that did nothing."""
@@ -118,9 +120,9 @@ class Histories:
         return Interactions(len(rows), n_items, indptr, items, weights, times)
 
 
-def _blocks(events: EventColumns, meanings: Meanings) -> Iterator[tuple[int, list[_Event]]]:
+def _blocks(events: EventColumns, meanings: Meanings) -> Iterator[tuple[int, list[Happening]]]:
     """Give the events of one user after the other."""
-    block: list[_Event] = []
+    block: list[Happening] = []
     held = -1
     values = events.value
     for at, (user, item, code, time, seq) in enumerate(
@@ -143,7 +145,7 @@ def _blocks(events: EventColumns, meanings: Meanings) -> Iterator[tuple[int, lis
         yield held, block
 
 
-def _after(row: History, block: list[_Event]) -> History:
+def folded(row: History, block: list[Happening]) -> History:
     """Fold a user's events in one by one, or, where that copies the history too often, all at once."""
     if len(block) * 16 > len(row.items) + 64:  # 10 us an event against 0.5 us an entry
         return _rebuilt(row, block)
@@ -219,7 +221,7 @@ def _moved(values: _Array, place: int, value: float) -> _Array:
     return out
 
 
-def _rebuilt(row: History, block: list[_Event]) -> History:
+def _rebuilt(row: History, block: list[Happening]) -> History:
     entries = dict(
         zip(row.items.tolist(), zip(row.weights.tolist(), row.times.tolist(), strict=True), strict=True)
     )

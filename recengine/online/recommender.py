@@ -39,7 +39,7 @@ class Recommender:
         self, deployment: Deployment, state: State, users: Vocabulary, items: Vocabulary, config: Config
     ) -> None:
         self.deployment = deployment
-        self.context = Resolver(state, users, config.serving)
+        self.context = Resolver(state, users, items, config.serving)
         self.features = FeatureService(state, config.serving, config.candidates, deployment.last_seq)
         self.rules = Rules(state, items, config.event, config.serving)
         self.candidates = CandidateStage(deployment, state, self.rules, config.candidates, config.serving.category)

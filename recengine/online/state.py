@@ -12,8 +12,9 @@ from typing import TypeAlias
 import msgspec
 import numpy as np
 
-from recengine.config import EventType
+from recengine.config import EventType, Serving
 from recengine.online.histories import Histories
+from recengine.online.sessions import Sessions
 from recengine.types import I32, Catalogue, EventColumns
 
 __all__ = ("EventsFrame", "Frame", "HistoriesFrame", "ItemsFrame", "State", "UsersFrame")
@@ -53,12 +54,16 @@ Frame: TypeAlias = EventsFrame | HistoriesFrame | ItemsFrame | UsersFrame
 class State:
     """Everything that serving knows and training does not have to be run for."""
 
-    def __init__(self, rules: tuple[EventType, ...], items: Catalogue, users: Catalogue) -> None:
+    def __init__(
+        self, rules: tuple[EventType, ...], items: Catalogue, users: Catalogue, serving: Serving | None = None
+    ) -> None:
         self._rules = rules
         self._lock = Lock()
         rows, places = np.empty(0, np.int32), np.empty(0, np.int64)
         nothing = EventColumns(places, rows, rows, rows.astype(np.int16), rows.astype(np.float32), places, ())
         self.histories = Histories(rules, nothing, 0, 0)
+        self.sessions = Sessions(rules, serving or Serving())
+        """What happened in the latest visits."""
         self.items = items
         self.users = users
         self.types: tuple[str, ...] = ()

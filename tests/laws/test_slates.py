@@ -6,8 +6,8 @@ import pytest
 
 from recengine.config import Config
 from recengine.errors import BadExpression, BadRequest
-from recengine.types import Request
-from tests.laws.world import CATEGORIES, N_ITEMS, N_USERS, eligible, patient, tastes_by_gender, world
+from recengine.types import Request, SessionEvent
+from tests.laws.world import CATEGORIES, N_ITEMS, N_USERS, TYPES, eligible, patient, tastes_by_gender, world
 
 SEEDS = range(60)
 
@@ -36,7 +36,12 @@ def random_request(rng):
         caps=maybe(0.3, lambda: {str(rng.choice(("brand", "category", "tags"))): int(rng.integers(1, 4))}, {}),
         diversity=maybe(0.5, lambda: float(rng.random()), None),
         explain=bool(rng.integers(2)),
+        events=maybe(0.3, lambda: tuple(told(rng, ids) for _ in range(rng.integers(1, 9))), ()),
     )
+
+
+def told(rng, ids):
+    return SessionEvent(item_id=str(rng.choice([*ids, "gone"])), type=str(rng.choice([*TYPES, "stare"])))
 
 
 def labels_of(items, name, item):

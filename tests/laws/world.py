@@ -130,6 +130,8 @@ def eligible(world, request, user) -> Mask:
     """What a request may show, written once more and slowly, from its own words."""
     items = world.state.items
     hidden = world.hidden(user, request.exclude_seen) if user >= 0 else set()
+    hides = {"view", "purchase", "dislike", "block", "stare"} if request.exclude_seen is True else {*(request.exclude_seen or ()), "block"}
+    hidden |= {int(e.item_id[1:]) for e in request.events if e.type in hides and e.item_id != "gone"}
     out = np.zeros(items.n, np.uint8)
     for item in range(items.n):
         category = CATEGORIES[items.columns["category"].data[item]]
