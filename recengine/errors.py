@@ -35,6 +35,7 @@ __all__ = (
     "StoreTooNew",
     "TrainingFailed",
     "UnknownItem",
+    "UnknownReply",
     "UnknownUser",
     "UnknownVersion",
 )
@@ -82,6 +83,12 @@ class UnknownItem(RequestError, LookupError):
     """The request names an item that was never ingested."""
 
     code = "unknown-item"
+
+
+class UnknownReply(RequestError, LookupError):
+    """No reply of that name is recorded."""
+
+    code = "unknown-reply"
 
 
 class UnknownUser(RequestError, LookupError):

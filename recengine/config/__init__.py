@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from recengine.config.events import DEFAULT_EVENTS, EventType
 from recengine.config.models import Als, ItemKnn, ModelConfig, Popularity, UserKnn
+from recengine.config.server import Server
 from recengine.config.serving import Candidates, Diversity, Serving
 from recengine.config.storage import Storage
 from recengine.config.training import Training
@@ -27,6 +28,7 @@ __all__ = (
     "ItemKnn",
     "ModelConfig",
     "Popularity",
+    "Server",
     "Serving",
     "Storage",
     "Training",
@@ -51,6 +53,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     serving: Serving = Serving()
     diversity: Diversity = Diversity()
     training: Training = Training()
+    server: Server = Server()
 
     def __post_init__(self) -> None:
         for what, names in (("model", [m.name for m in self.model]), ("event", [e.type for e in self.event])):

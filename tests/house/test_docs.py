@@ -51,6 +51,7 @@ def configuration():
         "serving": [config.Serving],
         "diversity": [config.Diversity],
         "training": [config.Training],
+        "server": [config.Server],
     }
     assert set(sections) == {f.name for f in msgspec.structs.fields(config.Config)}, "a section is missing here"
     return sorted({key for section, structs in sections.items() for struct in structs for key in keys(struct, f"{section}.")})

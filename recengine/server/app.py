@@ -1,0 +1,71 @@
+"""The Litestar application over an open engine, behind its door.
+
+In: an `Engine`. Out: one ASGI callable, whatever serves it: Granian (`run`), or a test's transport.
+"""
+
+import asyncio
+from importlib.metadata import version
+from typing import Any
+
+from litestar import Litestar, Request, Response
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+
+from recengine.engine import Engine
+from recengine.server.asked import Asked, known_parameters
+from recengine.server.door import Door
+from recengine.server.keys import Keys
+from recengine.server.metrics import Counts, exposition, families
+from recengine.server.problems import MEDIA_TYPE, problem_of
+from recengine.server.routes import HANDLERS
+from recengine.server.scope import REQUEST_ID
+from recengine.server.watch import Watch
+
+__all__ = ("build",)
+
+
+def build(engine: Engine, *, close: bool = False) -> Door:
+    """Make the ASGI callable that serves `engine`, configured by its `[server]`.
+
+    Parameters
+    ----------
+    close : close the engine when the server stops.
+
+    Raises
+    ------
+    ConfigInvalid : the file of API keys is damaged.
+    """
+    config = engine.config.server
+    counts = Counts()
+    app = Litestar(
+        route_handlers=HANDLERS,
+        request_class=Asked,
+        guards=[known_parameters],
+        exception_handlers={Exception: _answer},
+        request_max_body_size=None,  # the door holds the limits
+        logging_config=None,
+        openapi_config=OpenAPIConfig(
+            title="recengine",
+            version=version("recengine"),
+            path="/",
+            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+        ),
+    )
+    app.state.engine = engine
+    app.state.exposition = exposition(counts, lambda: families(engine))
+    keys = Keys(engine.path, config.keys, config.host)
+    watch = Watch(engine, keys)
+
+    async def closed() -> None:
+        await watch.stop()
+        if close:
+            await asyncio.to_thread(engine.close)
+
+    return Door(
+        app, cached=lambda _: None, config=config, keys=keys, counts=counts, opened=watch.start, closed=closed
+    )
+
+
+def _answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    problem, headers = problem_of(error, str(request.scope.get(REQUEST_ID, "")))
+    return Response(problem, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)

@@ -1,0 +1,57 @@
+"""The bounds of query parameters that routes share."""
+
+from typing import Annotated, TypeAlias
+
+from litestar.params import Parameter
+from msgspec import Meta
+
+__all__ = (
+    "Caps",
+    "Count",
+    "Cursor",
+    "Deadline",
+    "Diversity",
+    "Explained",
+    "Filter",
+    "ItemIds",
+    "Labels",
+    "Limit",
+    "Names",
+    "Visited",
+)
+
+Count: TypeAlias = Annotated[
+    int, Parameter(ge=1, le=10_000, description="entries wanted; `serving.max_n` is the limit")
+]
+Limit: TypeAlias = Annotated[int, Parameter(ge=1, le=1000, description="entries of a page")]
+Cursor: TypeAlias = Annotated[
+    str, Parameter(max_length=4096, description="`next` of the page before; empty = the first page")
+]
+Filter: TypeAlias = Annotated[
+    str | None, Parameter(max_length=10_000, description="an expression over item attributes, such as `price < 50`")
+]
+Labels: TypeAlias = Annotated[
+    tuple[Annotated[str, Meta(max_length=256)], ...], Parameter(max_items=100, description="may be given many times")
+]
+ItemIds: TypeAlias = Annotated[
+    tuple[Annotated[str, Meta(max_length=256)], ...],
+    Parameter(max_items=1000, description="item ids; may be given many times"),
+]
+Names: TypeAlias = Annotated[
+    tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...],
+    Parameter(max_items=64, description="true, false, or the event types that hide an item; may be given many times"),
+]
+Caps: TypeAlias = Annotated[
+    tuple[Annotated[str, Meta(max_length=140, pattern=r"^[^\x00-\x1f]+:[0-9]{1,6}$")], ...],
+    Parameter(max_items=100, description="`attribute:most`, such as `brand:2`; may be given many times"),
+]
+Diversity: TypeAlias = Annotated[
+    float | None, Parameter(ge=0, le=1, description="0 = relevance only, 1 = variety only; none = as configured")
+]
+Deadline: TypeAlias = Annotated[
+    float | None, Parameter(ge=0, le=60_000, description="milliseconds; models that take longer are left out")
+]
+Visited: TypeAlias = Annotated[str | None, Parameter(max_length=256, description="the visit that this belongs to")]
+Explained: TypeAlias = Annotated[
+    bool, Parameter(description="add what each model contributed, and reasons in words")
+]

@@ -1,0 +1,53 @@
+"""Whether the service lives and can answer; its metrics; the description of the API as a page."""
+
+from typing import Literal
+
+import msgspec
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+
+from recengine.errors import RecEngineError
+from recengine.server.asked import Asked
+from recengine.server.metrics import CONTENT_TYPE
+from recengine.server.problems import Place, Refused
+
+__all__ = ("HANDLERS", "Live", "Ready")
+
+
+class Live(msgspec.Struct, frozen=True):
+    """The process runs and its event loop turns."""
+
+    status: Literal["live"] = "live"
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """Requests can be answered and events stored."""
+
+    version: str
+    """The deployment that answers."""
+    status: Literal["ready"] = "ready"
+
+
+@get("/health/live", sync_to_thread=False)
+def live() -> Live:
+    """Say that the process runs."""
+    return Live()
+
+
+@get("/health/ready", sync_to_thread=False)
+def ready(request: Asked) -> Ready:
+    """Say whether requests can be answered and events stored; 503 with the reasons where not."""
+    try:
+        version = request.engine.spine().deployment.version
+    except RecEngineError as err:
+        raise Refused(503, "not ready", places=(Place("deployment", err.message),)) from err
+    return Ready(version)
+
+
+@get("/metrics", sync_to_thread=False, include_in_schema=True, media_type="text/plain")
+def metrics(request: Asked) -> Response[bytes]:
+    """List all counters for Prometheus."""
+    return Response(request.app.state.exposition(), media_type=CONTENT_TYPE)
+
+
+HANDLERS: tuple[HTTPRouteHandler, ...] = (live, ready, metrics)

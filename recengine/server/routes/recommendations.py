@@ -1,0 +1,177 @@
+"""Recommendations: for a known user, a whole request, a batch, a visit, and the order of a given list."""
+
+from typing import Annotated
+
+import msgspec
+from litestar import Response, get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
+from msgspec import Meta
+
+from recengine import types
+from recengine.errors import UnknownReply
+from recengine.server.asked import Asked, named
+from recengine.server.routes.bounds import (
+    Caps,
+    Count,
+    Deadline,
+    Diversity,
+    Explained,
+    Filter,
+    ItemIds,
+    Labels,
+    Names,
+    Visited,
+)
+from recengine.store.decisions import Decision
+from recengine.types.doors import Attributes, Id, Ids, Name
+from recengine.types.doors import Labels as Categories
+
+__all__ = ("HANDLERS", "Batch", "Ranking", "Replies", "Visit")
+
+_REPLY = {200: ResponseSpec(types.Response, description="Items, best first.", generate_examples=False)}
+
+
+class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The wishes of many users."""
+
+    requests: Annotated[tuple[types.Request, ...], Meta(min_length=1, max_length=1000)]
+
+
+class Replies(msgspec.Struct, frozen=True):
+    """A reply for each request, in their order."""
+
+    replies: list[types.Response]
+
+
+class Visit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What an anonymous visitor did and wishes; the fields mean what they mean in a request."""
+
+    events: Annotated[tuple[types.SessionEvent, ...], Meta(max_length=1000)]
+    """Oldest first; not kept."""
+    session_id: Id | None = None
+    n: int = 10
+    filter: Annotated[str, Meta(max_length=10_000)] | None = None
+    exclude_seen: bool | Annotated[tuple[Name, ...], Meta(max_length=64)] = True
+    categories_any: Categories = ()
+    categories_all: Categories = ()
+    categories_none: Categories = ()
+    allow: Ids | None = None
+    deny: Ids = ()
+    pins: Ids = ()
+    caps: Annotated[dict[str, int], Meta(max_length=100)] = {}
+    context: Attributes = {}
+    diversity: float | None = None
+    deadline_ms: float | None = None
+    explain: bool = False
+
+
+class Ranking(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A list to put in order, and for whom; the other fields mean what they mean in a request."""
+
+    items: Annotated[tuple[Id, ...], Meta(min_length=1, max_length=1000)]
+    user_id: Id | None = None
+    filter: Annotated[str, Meta(max_length=10_000)] | None = None
+    exclude_seen: bool | Annotated[tuple[Name, ...], Meta(max_length=64)] = False
+    deny: Ids = ()
+    context: Attributes = {}
+    session_id: Id | None = None
+    events: Annotated[tuple[types.SessionEvent, ...], Meta(max_length=1000)] = ()
+    explain: bool = False
+
+
+@get("/v1/users/{user_id:str}/recommendations", responses=_REPLY, sync_to_thread=False)
+def recommend_to_user(
+    request: Asked,
+    user_id: str,
+    n: Count = 10,
+    filter: Filter = None,  # noqa: A002  the parameter's name
+    exclude_seen: Names = (),
+    categories_any: Labels = (),
+    categories_all: Labels = (),
+    categories_none: Labels = (),
+    allow: ItemIds = (),
+    deny: ItemIds = (),
+    pins: ItemIds = (),
+    caps: Caps = (),
+    diversity: Diversity = None,
+    deadline_ms: Deadline = None,
+    session_id: Visited = None,
+    explain: Explained = False,
+) -> Response[bytes]:
+    """Recommend items to one user; an unknown one is answered as cold."""
+    wish = types.Request(
+        user_id=named(user_id, "user_id"),
+        n=n,
+        filter=filter,
+        exclude_seen=_seen(exclude_seen),
+        categories_any=categories_any,
+        categories_all=categories_all,
+        categories_none=categories_none,
+        allow=allow or None,
+        deny=deny,
+        pins=pins,
+        caps=_caps(caps),
+        diversity=diversity,
+        deadline_ms=deadline_ms,
+        session_id=session_id,
+        explain=explain,
+    )
+    return _json(msgspec.json.encode(request.engine.recommend(wish)))
+
+
+@post("/v1/recommendations", responses=_REPLY, status_code=200, sync_to_thread=False)
+def recommend(request: Asked, data: types.Request) -> Response[bytes]:
+    """Answer a whole request."""
+    return _json(msgspec.json.encode(request.engine.recommend(data)))
+
+
+@post("/v1/recommendations/batch", status_code=200, sync_to_thread=True)
+def recommend_to_many(request: Asked, data: Batch) -> Replies:
+    """Answer up to 1,000 requests, on all cores; the same answers as one by one."""
+    return Replies(request.engine.recommend_batch(data.requests))
+
+
+@post("/v1/sessions/recommendations", responses=_REPLY, status_code=200, sync_to_thread=False)
+def recommend_to_visitor(request: Asked, data: Visit) -> Response[bytes]:
+    """Answer a visitor of whom nothing is known but what happened in this visit."""
+    return _json(msgspec.json.encode(request.engine.recommend(types.Request(**msgspec.structs.asdict(data)))))
+
+
+@get("/v1/recommendations/{request_id:str}/explanation", sync_to_thread=True)
+def explain_reply(request: Asked, request_id: str) -> Decision:
+    """Say why a reply was as it was: what was shown, each item's score, reason, and what each model added."""
+    name = named(request_id, "request_id")
+    found = request.engine.decision(name)
+    if found is None:
+        raise UnknownReply(f"no reply {name!r} is recorded", hint="`serving.decision_rate` says how many are")
+    return found
+
+
+def _json(body: bytes) -> Response[bytes]:
+    return Response(body, media_type="application/json")
+
+
+def _seen(given: tuple[str, ...]) -> bool | tuple[str, ...]:
+    """Read `exclude_seen`: true, false, or the event types that hide an item."""
+    if given in {(), ("true",)}:
+        return True
+    return False if given == ("false",) else given
+
+
+def _caps(given: tuple[str, ...]) -> dict[str, int]:
+    """Read `caps=brand:2`; the bound says that a colon and a number are there."""
+    found = {}
+    for cap in given:
+        attribute, _, most = cap.rpartition(":")
+        found[attribute] = int(most)
+    return found
+
+
+HANDLERS: tuple[HTTPRouteHandler, ...] = (
+    recommend_to_user,
+    recommend,
+    recommend_to_many,
+    recommend_to_visitor,
+    explain_reply,
+)
