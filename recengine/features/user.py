@@ -1,12 +1,10 @@
 """Features of users that sources and models read, the same in training and serving."""
 
-from typing import Any
-
 import numpy as np
 
-from recengine.types import I32, Catalogue, Column, Interactions
+from recengine.types import I32, Column, Interactions
 
-__all__ = ("attributes_of", "favourite_categories")
+__all__ = ("favourite_categories",)
 
 
 def favourite_categories(history: Interactions, column: Column, n: int) -> I32:
@@ -48,27 +46,4 @@ def favourite_categories(history: Interactions, column: Column, n: int) -> I32:
     best = np.argsort(-mass, axis=1, kind="stable")[:, :k]
     found = np.take_along_axis(mass, best, axis=1) > 0
     out[:, :k] = np.where(found, best, -1)
-    return out
-
-
-def attributes_of(users: Catalogue, user: int) -> dict[str, Any]:
-    """Return what is known of one user as plain values (str, float, bool, list of str).
-
-    Missing attributes are left out.
-    """
-    out: dict[str, Any] = {}
-    if not 0 <= user < users.n:
-        return out
-    for name, column in users.columns.items():
-        value: Any = column.data[user] if column.indptr is None else None
-        if column.kind == "string" and value >= 0:
-            out[name] = column.labels[value]
-        elif column.kind == "bool" and value != 2:
-            out[name] = bool(value)
-        elif column.kind == "number" and not np.isnan(value):
-            out[name] = float(value)
-        elif column.kind == "strings" and column.indptr is not None:
-            codes = column.data[column.indptr[user] : column.indptr[user + 1]]
-            if len(codes):
-                out[name] = [column.labels[code] for code in codes]
     return out

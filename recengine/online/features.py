@@ -6,7 +6,8 @@ The definitions stand in `features/`.
 import numpy as np
 
 from recengine.config import Candidates, Serving
-from recengine.features.user import attributes_of, favourite_categories
+from recengine.features.described import described
+from recengine.features.user import favourite_categories
 from recengine.online.histories import Histories
 from recengine.online.state import State
 from recengine.online.trace import Trace
@@ -42,7 +43,7 @@ class FeatureService:
         else:
             favourites = favourite_categories(history, column, self._favourites)
         attributes = {
-            b: {**attributes_of(self._state.users, users[b]), **context.requests[b].context}
+            b: {**described(self._state.users, users[b]), **context.requests[b].context}
             for b in np.flatnonzero(context.cold).tolist()
         }
         trace.mark("features")

@@ -19,10 +19,13 @@ from recengine.store.database import Database
 from recengine.store.queries import query
 from recengine.types import NO_TIME, Catalogue, Column
 
-__all__ = ("Attribute", "Kind", "Owner", "VersionSink", "attributes", "read_items", "read_users")
+__all__ = ("EVER", "Attribute", "Kind", "Owner", "VersionSink", "attributes", "read_items", "read_users")
 
 Owner: TypeAlias = Literal["item", "user"]
 Kind: TypeAlias = Literal["bool", "number", "string", "strings", "text", "timestamp", "vector"]
+
+EVER = NO_TIME + 1
+"""How `Catalogue.held` writes "since ever", so that it differs from "never described"."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,10 @@ def _read(database: Database, owner: Owner, as_of: int | None) -> Catalogue:
     available[rows] = table["available"].to_numpy()
     since = np.full(n, NO_TIME, dtype=np.int64)
     since[rows] = table["since"].to_numpy()
+    held = np.full(n, NO_TIME, dtype=np.int64)
+    held[rows] = np.maximum(table["held"].to_numpy(), EVER)
     columns = {a.name: _column(a, _whole(table[f"a{a.position}"]), rows, n) for a in known}
-    return Catalogue(n=n, columns=columns, available=available, since=since)
+    return Catalogue(n=n, columns=columns, available=available, since=since, held=held)
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

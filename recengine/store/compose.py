@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 __all__ = (
     "add_attribute",
     "append_versions",
+    "append_whole_versions",
     "attach",
     "attribute_fault",
     "attribute_value",
@@ -38,6 +39,7 @@ __all__ = (
     "text_time",
     "text_types",
     "trimmed_text",
+    "versions_in_force",
     "whole_number",
 )
 
@@ -304,14 +306,37 @@ def append_versions(owner: str, told: Sequence[int], silent: Sequence[int]) -> s
 
 
 def read_versions(owner: str, positions: Sequence[int]) -> str:
-    """Read the version of every item or user valid at $as_of (NULL = the latest), and since when it is described."""
+    """Read the version of every item or user valid at $as_of (NULL = the latest), since when, and since the first."""
     columns = "".join(f", a{p}" for p in positions)
     return f"""
-        SELECT "row", available, min(valid_from) OVER (PARTITION BY "row") AS since{columns}
+        SELECT "row", available, valid_from AS held, min(valid_from) OVER (PARTITION BY "row") AS since{columns}
         FROM {owner}_versions WHERE $as_of::BIGINT IS NULL OR valid_from <= $as_of::BIGINT
         QUALIFY row_number() OVER (PARTITION BY "row" ORDER BY valid_from DESC, seq DESC) = 1
         ORDER BY "row"
     """
+
+
+def versions_in_force(owner: str, positions: Sequence[int]) -> str:
+    """Read the version valid at each (row, moment) of the frame wanted_versions; nothing where there is none."""
+    columns = "".join(f", v.a{p}" for p in positions)
+    return f"""
+        SELECT DISTINCT w."row", v.valid_from, v.available{columns}
+        FROM wanted_versions w
+        ASOF JOIN (
+            SELECT * FROM {owner}_versions WHERE "row" IN (SELECT "row" FROM wanted_versions)
+            QUALIFY row_number() OVER (PARTITION BY "row", valid_from ORDER BY seq DESC) = 1
+        ) v ON w."row" = v."row" AND w.moment >= v.valid_from
+        ORDER BY w."row", v.valid_from
+    """
+
+
+def append_whole_versions(owner: str, positions: Sequence[int]) -> str:
+    """Append the frame version_batch; attributes whose columns it lacks are missing."""
+    columns = "".join(f", a{p}" for p in positions)
+    return (
+        f'INSERT INTO {owner}_versions (seq, "row", valid_from, available{columns}) '
+        f'SELECT seq, "row", valid_from, available{columns} FROM version_batch'
+    )
 
 
 # -------------------------------------------------------------------------------------------------------- backups

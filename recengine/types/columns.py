@@ -63,6 +63,8 @@ class Catalogue(msgspec.Struct, frozen=True):
     """(n,) uint8; all ones for users."""
     since: I64
     """(n,) `valid_from` of the first version; NO_TIME where never described."""
+    held: I64 | None = None
+    """(n,) `valid_from` of the version that is shown; NO_TIME where never described, NO_TIME + 1 for since ever."""
 
 
 class Interactions(msgspec.Struct, frozen=True):

@@ -46,9 +46,12 @@ class ItemFrame(msgspec.Struct, frozen=True, array_like=True, tag="item", tag_fi
     """None = the attribute is taken away."""
     available: bool | None
     """None = as it was."""
-    valid_from: int
+    valid_from: int | None
+    """Microseconds since 1970; None = since ever for a first version, else from `at` on, after all there is."""
     merge: bool
     """True: what is not said stays; False: it is gone."""
+    at: int = 0
+    """When it reached us, microseconds since 1970."""
 
 
 class UserFrame(msgspec.Struct, frozen=True, array_like=True, tag="user", tag_field="frame"):
@@ -56,8 +59,9 @@ class UserFrame(msgspec.Struct, frozen=True, array_like=True, tag="user", tag_fi
 
     user_id: str
     attributes: dict[str, Any]
-    valid_from: int
+    valid_from: int | None
     merge: bool
+    at: int = 0
 
 
 class DecisionFrame(msgspec.Struct, frozen=True, array_like=True, tag="decision", tag_field="frame"):

@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from recengine.errors import BadColumn
 from recengine.offline.ingest.roles import what_is_there
 from recengine.store import compose
+from recengine.store.attributes import LONG, MAX_NAME, valid_name
 from recengine.store.catalog import Attribute, Kind
 from recengine.store.files import PART, Foreign, Part
 from recengine.store.kinds import Family, family, vector_size
 
 __all__ = ("Told", "check_split", "plan_attributes", "refuse_unknown_split")
 
-MAX_NAME = 128
-_LONG, _UNIQUE, _MANY = 64, 0.5, 1_000
+_UNIQUE, _MANY = 0.5, 1_000
 
 _KINDS: dict[Family, Kind] = {
     "bool": "bool",
@@ -128,7 +128,7 @@ def _measured(foreign: Foreign, told: dict[str, Told], known: Mapping[str, Attri
     out = dict(told)
     for name in texts:
         rows, characters, distinct = next(found), next(found), next(found)
-        if characters > _LONG or (rows > _MANY and distinct > _UNIQUE * rows):
+        if characters > LONG or (rows > _MANY and distinct > _UNIQUE * rows):
             out[name] = replace(told[name], kind="text")
     for name in vectors:
         shortest, longest = next(found), next(found)
@@ -147,7 +147,7 @@ def _measured(foreign: Foreign, told: dict[str, Told], known: Mapping[str, Attri
 
 
 def _check_name(name: str, where: str) -> None:
-    if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
+    if not valid_name(name):
         raise BadColumn(
             f"{where}: {name[:40]!r} cannot name an attribute", hint=f"use 1 to {MAX_NAME} printable characters"
         )
