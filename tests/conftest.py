@@ -34,7 +34,7 @@ def data_path() -> Callable[[str], Path]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print how many tests did not run because something is absent, and what."""
+    """Print how many tests did not run because something is absent, and what; and the figures that tests measured."""
     missing: dict[str, int] = {}
     for report in terminalreporter.stats.get("skipped", []):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
@@ -44,3 +44,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if missing:
         listed = ", ".join(f"{what} ({count})" for what, count in sorted(missing.items()))
         terminalreporter.write_line(f"skipped for lack of data sets or extras: {sum(missing.values())}: {listed}")
+    told = {
+        (report.nodeid, value): None
+        for status in ("passed", "failed")
+        for report in terminalreporter.stats.get(status, [])
+        for name, value in report.user_properties
+        if name == "figure"
+    }
+    for where, figures in told:
+        terminalreporter.write_line(f"{where.rpartition('::')[2]}: {figures}")

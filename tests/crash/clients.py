@@ -1,0 +1,83 @@
+"""Load: clients that post events to a server until told to stop, and keep the ledger.
+
+A client that gets no answer cannot know what became of its events; some of them send the same again later, under the
+same event_ids, as a caller with retries does. Now and then one repeats what was acknowledged long ago.
+"""
+
+import http.client
+import json
+import random
+import threading
+from collections import deque
+from typing import Any
+
+from tests.crash.ledger import Ledger
+
+
+class Clients:
+    """`count` closed-loop clients on threads. Start and stop as often as wanted; what is unanswered is kept between."""
+
+    def __init__(self, ledger: Ledger, port: int, *, count: int = 8, seed: int = 0, calm: bool = False) -> None:
+        self.ledger = ledger
+        self.port = port
+        self.count = count
+        self.calm = calm
+        """True: 503 is an answer to be expected."""
+        self.refused = 0
+        """Replies of 503."""
+        self._seeds = random.Random(seed)
+        self._open: deque[list[dict[str, Any]]] = deque()
+        self._done: deque[list[dict[str, Any]]] = deque(maxlen=100)
+        self._over = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        self._over.clear()
+        seeds = [self._seeds.random() for _ in range(self.count)]
+        self._threads = [threading.Thread(target=self._run, args=(random.Random(seed),), daemon=True) for seed in seeds]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, rng: random.Random) -> None:
+        wire = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        while not self._over.is_set():
+            events, again = self._next(rng)
+            body = json.dumps(events[0] if len(events) == 1 else events)
+            try:
+                wire.request("POST", "/v1/events", body, {"content-type": "application/json"})
+                reply = wire.getresponse()
+                text = reply.read()
+            except (OSError, http.client.HTTPException):
+                wire.close()
+                if rng.random() < 0.5:
+                    self._open.append(events)
+                self._over.wait(0.02)
+                continue
+            if reply.status in (200, 201):
+                receipt = json.loads(text)
+                self.ledger.acknowledge(events, receipt["stored"], receipt.get("duplicates", 0), again=again)
+                self._done.append(events)
+            elif reply.status == 503:
+                self.refused += 1
+                self._open.append(events)
+                if not reply.headers["content-type"].startswith("application/problem+json"):
+                    self.ledger.complain(f"503 without a problem: {text[:200]!r}")
+                self._over.wait(0.05)
+            else:
+                self.ledger.complain(f"{reply.status}: {text[:200]!r}")
+        wire.close()
+
+    def _next(self, rng: random.Random) -> tuple[list[dict[str, Any]], bool]:
+        """Events to send, and whether any of them was sent before."""
+        held = self._open if self._open and rng.random() < 0.7 else self._done if self._done and rng.random() < 0.03 else None
+        if held is not None:
+            try:
+                return held.popleft(), True
+            except IndexError:  # another client was faster
+                pass
+        return self.ledger.new(1 if rng.random() < 0.8 else rng.randint(2, 5)), False
