@@ -4,8 +4,8 @@ A part of the fold (`online/state.py`). In: the catalogue as it stands and frame
 to what a restart reads from the store; columns that nothing changed are the same objects, which is how filters and
 orders know that they still hold.
 
-Why copies with room to spare: one more item, known by events alone, is then a longer view of the same memory. The
-room holds "missing" and nobody ever writes into it: a value is only written into a new copy.
+Why copies with room to spare: one more item is then a longer view of the same memory. Room is given out once, and
+nobody writes where another looks: a second future of the same catalogue gets a copy.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,6 +49,7 @@ def revised(catalogue: Catalogue, rows: I32 | Sequence[int], frames: Sequence[Ve
     Parameters
     ----------
     rows : (len(frames),) the item or user of each frame.
+    catalogue : without `held`, all of it counts as described.
     n : rows from now on, >= catalogue.n; new ones that no frame describes are available and undescribed.
 
     Returns
@@ -58,7 +59,7 @@ def revised(catalogue: Catalogue, rows: I32 | Sequence[int], frames: Sequence[Ve
 
     Cost: about 20 us a frame, and a copy of each column that changed.
     """
-    held = catalogue.held if catalogue.held is not None else catalogue.since
+    held = catalogue.held if catalogue.held is not None else np.maximum(catalogue.since, EVER)
     shown, since, claimed = _followed(catalogue, held, rows, frames)
     changes: dict[str, dict[int, Value | None]] = {name: {} for name in claimed}
     for row, (was, now) in shown.items():
@@ -164,26 +165,41 @@ def _respliced(column: Column, indptr: npt.NDArray[np.int64], changes: Mapping[i
     return Column("strings", data, labels=labels, indptr=np.concatenate(([0], np.cumsum(lengths))).astype(np.int64))
 
 
-class _Spare(np.ndarray):
-    """Memory made here whose end holds nothing but "missing": views of it may grow."""
+class _Spare(np.ndarray[Any, np.dtype[Any]]):
+    """Memory made here, with room at its end that holds nothing but "missing"; `filled` rows were given out."""
+
+    filled = 0
+
+
+_growing = Lock()
 
 
 def _written(array: npt.NDArray[Any], values: Mapping[int, Any], n: int, missing: Any) -> npt.NDArray[Any]:
-    """Return `array` with n rows and some of them written; a copy, unless nothing is written and there is room."""
-    if not values:
-        if len(array) == n:
-            return array
-        whole = array.base.base if isinstance(array.base, _Spare) else None
-        if isinstance(whole, _Spare) and len(whole) >= n:
-            return whole[:n].view(np.ndarray)
+    """Return `array` with n rows and some of them written.
+
+    It is a copy, unless nothing is written but rows at its end, and there is room that nobody else was given.
+    """
     kept = len(array)
-    spare = np.empty((n + max(64, n >> 4), *array.shape[1:]), array.dtype).view(_Spare)
-    whole = spare[:].view(np.ndarray)
-    whole[:kept] = array
-    whole[kept:] = missing
+    if not values and kept == n:
+        return array
+    spare = array.base.base if isinstance(array.base, _Spare) else None
+    if not isinstance(spare, _Spare) or min(values, default=kept) < kept or not _claimed(spare, kept, n):
+        spare = np.empty((n + max(64, n >> 4), *array.shape[1:]), array.dtype).view(_Spare)
+        spare.view(np.ndarray)[:kept] = array
+        spare.view(np.ndarray)[kept:] = missing
+        spare.filled = n
     for row, value in values.items():
-        whole[row] = value
+        spare[row] = value
     return spare[:n].view(np.ndarray)
+
+
+def _claimed(spare: _Spare, kept: int, n: int) -> bool:
+    """Take the rows from `kept` to n of the room, where they are the first that are left."""
+    with _growing:
+        free = spare.filled == kept and n <= len(spare)
+        if free:
+            spare.filled = n
+        return free
 
 
 class _Codes:

@@ -166,14 +166,18 @@ def test_two_futures_of_one_catalogue_do_not_meet():
     assert described(left, 2) == {"price": 2.0, "tags": ["y"], "story": "l" * 70}
     assert described(right, 2) == {"price": 3.0}
     assert described(one(first, n=4), 2) == {}
+    assert decoded(one(left, n=4))[2] == decoded(left)[2]
     assert (left.available.tolist(), right.available.tolist()) == ([1, 1, 1], [1, 1, 0])
 
 
-def test_growth_by_events_copies_nothing_while_there_is_room():
+def test_growth_copies_nothing_while_there_is_room():
     first = one(NOTHING, put("a", price=1.0), rows=[0])
     grown = one(first, n=30)
     assert np.shares_memory(grown.columns["price"].data, first.columns["price"].data)
-    assert np.shares_memory(grown.available, one(grown, n=31).available)
+    described_too = one(grown, put("c", price=3.0, available=False), rows=[30])
+    assert np.shares_memory(described_too.columns["price"].data, first.columns["price"].data)
+    assert [described(c, 30) for c in (grown, described_too, one(grown, n=31))] == [{}, {"price": 3.0}, {}]
+    assert (grown.n, first.n, len(first.available)) == (30, 1, 1)
 
 
 def test_a_shortened_view_does_not_grow_into_what_it_cut_off():
