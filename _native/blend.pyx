@@ -1,4 +1,5 @@
 """Pool the calibrated opinions of several models; the door is recengine/kernels/blend.py."""
+from libc.math cimport NAN
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
@@ -30,6 +31,20 @@ cdef extern from *:
     """
     void blend_rows(const float *scores, int64_t models, const float *slope, const float *intercept, const float *weight,
                     float *term, float *share, float *logit, float *contributions) noexcept nogil
+
+
+def stack(tuple columns, float[:, ::1] out):
+    """Fill `out` (N, M) from M columns (N,) float32; None becomes NaN."""
+    cdef const float[::1] column
+    cdef Py_ssize_t i, m
+    for m in range(out.shape[1]):
+        if columns[m] is None:
+            for i in range(out.shape[0]):
+                out[i, m] = NAN
+        else:
+            column = columns[m]
+            for i in range(out.shape[0]):
+                out[i, m] = column[i]
 
 
 def blend(const float[:, ::1] scores, const float[::1] slope, const float[::1] intercept, const float[::1] weight,

@@ -4,7 +4,7 @@ from libc.math cimport INFINITY, NAN
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
 
 from heap cimport heap_offer, heap_sort, key_index, key_score
-from lanes cimport LANES, ROWS, TILE_QUERIES, best_of, dot_rows, lay_panel, scan
+from lanes cimport LANES, ROWS, TILE_QUERIES, best_of, dot_rows, fetch_row, lay_panel, scan
 from ragged cimport broken_row
 
 cdef extern from "sketch.h":
@@ -182,6 +182,9 @@ cdef void _score_row(const float *query, const float *vectors, int64_t n, int64_
         left = min(<int64_t> ROWS, length - i)
         for r in range(ROWS):  # a row that is not there is read as row 0 and then discarded
             rows[r] = vectors + items[i + r] * factors if r < left and 0 <= items[i + r] < n else vectors
+        for r in range(i + ROWS, min(i + 2 * ROWS, length)):  # they lie all over the memory: ask for the next ones
+            if 0 <= items[r] < n:
+                fetch_row(vectors + items[r] * factors, factors)
         dot_rows(query, rows, factors, out)
         for r in range(left):
             scores[i + r] = out[r] if 0 <= items[i + r] < n else <float> NAN

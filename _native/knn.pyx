@@ -275,6 +275,12 @@ def sum_top(const int64_t[::1] indptr, const int32_t[::1] cols, const float[::1]
         out_cols[:, :], out_values[:, :] = -1, NAN
         return bad
     entries, matrix = rows_of(indptr, cols, values), rows_of(m_indptr, m_cols, m_values)
+    if threads == 1:  # entering a parallel region costs about a microsecond
+        with nogil:
+            for r in range(n):
+                top_of(entries, r, matrix, &mask[r, 0], &sums[0, 0], &keys[0, 0], keys.shape[1], &out_cols[r, 0],
+                       &out_values[r, 0], out_cols.shape[1])
+        return bad
     with nogil, parallel(num_threads=threads):
         tid = threadid()
         for r in prange(n, schedule="dynamic", chunksize=4):
@@ -308,6 +314,11 @@ def sum_at(const int64_t[::1] indptr, const int32_t[::1] cols, const float[::1] 
         out[:] = NAN
         return bad
     entries, matrix = rows_of(indptr, cols, values), rows_of(m_indptr, m_cols, m_values)
+    if threads == 1:
+        with nogil:
+            for r in range(n):
+                at(entries, r, matrix, &known[0], n_cols, &asked[0], &items[0], &sums[0, 0], &out[0])
+        return bad
     with nogil, parallel(num_threads=threads):
         tid = threadid()
         for r in prange(n, schedule="dynamic", chunksize=4):

@@ -98,6 +98,11 @@ cdef extern from *:
 
     #define ROWS 8
 
+    /* Ask for a row that is wanted soon. */
+    static inline void fetch_row(const float *row, int64_t factors) {
+        for (int64_t k = 0; k < factors; k += LANES) __builtin_prefetch(row + k);
+    }
+
     /* The dots of one query with ROWS rows: as many independent sums, each over k in order as in a tile, hide the latency of the multiply-add. */
     static inline void dot_rows(const float *query, const float *const *rows, int64_t factors, float *out) {
         float sum[ROWS] = {0};
@@ -174,6 +179,7 @@ cdef extern from *:
     int64_t best_of_row(const float *scores, const uint8_t *mask, int64_t length, int64_t n, uint64_t *heap) noexcept nogil
     void lay_panel(const float *const *rows, int64_t factors, float *panel) noexcept nogil
     enum: ROWS
+    void fetch_row(const float *row, int64_t factors) noexcept nogil
     void dot_rows(const float *query, const float *const *rows, int64_t factors, float *out) noexcept nogil
     enum: TILE_QUERIES
     ctypedef struct best_of:

@@ -148,7 +148,7 @@ static void sketch_scan(const sketched *q, const float *rows, int64_t factors, c
                 lanes &= lanes - 1;
                 if (id < 0 || (mask && !mask[id])) continue;
                 waiting[count++] = id;
-                for (int64_t k = 0; k < factors; k += LANES) __builtin_prefetch(rows + (int64_t)id * factors + k);
+                fetch_row(rows + (int64_t)id * factors, factors);
                 if (count == ROWS) {
                     sketch_settle(q->query, rows, factors, waiting, count, n, best);
                     count = 0;

@@ -6,6 +6,8 @@ So the walk costs about as many steps as items are wanted plus items struck, nev
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
+from ragged cimport broken_row
+
 
 def walk(
     const int64_t[::1] indptr,
@@ -15,9 +17,15 @@ def walk(
     int64_t n,
     int32_t[:, ::1] out,
 ):
-    """Fill `out` (B, C * n), -1 before: block (b, c) gets the first n items of order `which[b, c]` that row b allows."""
-    with nogil:
-        _walk(indptr, items, which, mask, n, out)
+    """Fill `out` (B, C * n): block (b, c) gets the first n items of order `which[b, c]` that row b allows, then -1.
+
+    Returns the first broken row of `indptr`, or -1.
+    """
+    cdef Py_ssize_t bad = broken_row(indptr, items.shape[0])
+    if bad < 0:
+        with nogil:
+            _walk(indptr, items, which, mask, n, out)
+    return bad
 
 
 cdef void _walk(
@@ -34,6 +42,8 @@ cdef void _walk(
     for b in range(which.shape[0]):
         for c in range(which.shape[1]):
             order = which[b, c]
+            for j in range(n):
+                out[b, c * n + j] = -1
             if order < 0 or order >= orders:
                 continue
             taken = 0

@@ -22,6 +22,7 @@ from recengine.algorithms.similarity import (
     latest,
     nearest,
     positive_rows,
+    silence,
     space_of,
     strength,
     transposed,
@@ -90,10 +91,7 @@ class ItemKnn:
         """Score given items; see `Scorer.score`."""
         near, known = self._fitted()
         entries, usable = self._entries(query)
-        scores = sum_at(entries, near, known, indptr, items, threads=threads)
-        if not usable.all():
-            scores[np.repeat(~usable, np.diff(indptr))] = np.nan
-        return scores
+        return silence(sum_at(entries, near, known, indptr, items, threads=threads), indptr, usable)
 
     def explain(self, query: Query, row: int, item: int, top: int = 3) -> tuple[Evidence, ...]:
         """Name the history items that the score comes from, with their exact shares, strongest first."""

@@ -144,12 +144,13 @@ class Popularity:
     def score(self, query: Query, indptr: I64, items: I32, *, threads: int = 1) -> F32:  # noqa: ARG002
         """Look the scores of `items` up; float32 (len(items),), NaN for items that came after training."""
         scores = self._fitted().scores
-        if len(items) == 0 or int(items.max()) < len(scores):
+        try:  # asking first whether all are known would cost more than the look-up
             return scores[items]
-        known = items < len(scores)
-        out = np.full(len(items), np.nan, dtype=np.float32)
-        out[known] = scores[items[known]]
-        return out
+        except IndexError:
+            known = items < len(scores)
+            out = np.full(len(items), np.nan, dtype=np.float32)
+            out[known] = scores[items[known]]
+            return out
 
     def explain(self, query: Query, row: int, item: int, top: int = 3) -> tuple[Evidence, ...]:  # noqa: ARG002
         """Split the score into its all-time and its trending part, larger first; parts of 0 are left out."""

@@ -25,6 +25,7 @@ __all__ = (
     "latest",
     "nearest",
     "positive_rows",
+    "silence",
     "space_of",
     "strength",
     "transposed",
@@ -52,9 +53,9 @@ class Space(NamedTuple):
 def latest(history: Interactions, limit: int) -> Csr:
     """Cut every row, oldest first, to its `limit` latest entries; shares memory where nothing is cut."""
     indptr = history.indptr
-    lengths = indptr[1:] - indptr[:-1]
-    if len(history.items) <= limit or len(lengths) == 0 or lengths.max() <= limit:
+    if len(history.items) <= limit or len(indptr) < 2 or (indptr[1:] - indptr[:-1]).max() <= limit:
         return Csr(indptr, history.items, history.weights)
+    lengths = indptr[1:] - indptr[:-1]
     position = np.arange(indptr[0], indptr[-1])
     keep = position[position >= np.repeat(indptr[1:] - limit, lengths)]
     return Csr(_offsets(np.minimum(lengths, limit)), history.items[keep], history.weights[keep])
@@ -188,6 +189,16 @@ def any_known(entries: Csr, known: Mask) -> Bools:
     counts = np.zeros(len(entries.cols) + 1, np.int64)
     np.cumsum(inside & (known[np.where(inside, entries.cols, 0)] > 0), out=counts[1:])
     return np.asarray(counts[entries.indptr[1:]] > counts[entries.indptr[:-1]])
+
+
+def silence(scores: F32, indptr: I64, usable: Bools) -> F32:
+    """Turn the scores of the rows that are not `usable` (B,) into NaN, in place; row b owns indptr[b]:indptr[b + 1]."""
+    if len(usable) == 1:
+        if not usable[0]:
+            scores[:] = np.nan
+    elif not usable.all():
+        scores[np.repeat(~usable, np.diff(indptr))] = np.nan
+    return scores
 
 
 def _offsets(lengths: I64 | I32) -> I64:

@@ -18,6 +18,7 @@ from recengine.algorithms.similarity import (
     latest,
     nearest,
     positive_rows,
+    silence,
     space_of,
     strength,
 )
@@ -79,17 +80,15 @@ class UserKnn:
         Cost: neighbours x their history length, whatever the catalogue's size.
         """
         learned = self._fitted()
-        near, _ = self._near(query, threads)
-        return sum_top(_as_rows(near), learned.history, len(learned.known), mask, n, threads=threads)
+        _, rows, _ = self._near(query, threads)
+        return sum_top(rows, learned.history, len(learned.known), mask, n, threads=threads)
 
     def score(self, query: Query, indptr: I64, items: I32, *, threads: int = 1) -> F32:
         """Score given items; see `Scorer.score`."""
         learned = self._fitted()
-        near, usable = self._near(query, threads)
-        scores = sum_at(_as_rows(near), learned.history, learned.known, indptr, items, threads=threads)
-        if not usable.all():
-            scores[np.repeat(~usable, np.diff(indptr))] = np.nan
-        return scores
+        _, rows, usable = self._near(query, threads)
+        scores = sum_at(rows, learned.history, learned.known, indptr, items, threads=threads)
+        return silence(scores, indptr, usable)
 
     def explain(self, query: Query, row: int, item: int, top: int = 3) -> tuple[Evidence, ...]:
         """Say that similar users engaged with it, in one sum: who they are stays untold."""
@@ -99,7 +98,7 @@ class UserKnn:
 
     def similar_users(self, query: Query, n: int) -> TopN:
         """Pick the n most similar users of training for each row; at most `neighbors` are known."""
-        near, _ = self._near(query, 1)
+        near, _, _ = self._near(query, 1)
         width = min(n, near.items.shape[1])
         out = TopN(np.full((len(near.items), n), -1, np.int32), np.full((len(near.items), n), np.nan, np.float32))
         out.items[:, :width], out.scores[:, :width] = near.items[:, :width], near.scores[:, :width]
@@ -147,15 +146,21 @@ class UserKnn:
             raise NotFitted(f"{self.config.name}: asked before it was fitted or loaded", hint="call fit or load first")
         return self._learned
 
-    def _near(self, query: Query, threads: int) -> tuple[TopN, Bools]:
-        """Return each row's neighbours (B, k) and whether it has a usable history (B,)."""
-        held: tuple[TopN, Bools] | None = query.prepared.get(id(self))
+    def _near(self, query: Query, threads: int) -> tuple[TopN, Csr, Bools]:
+        """Return each row's neighbours (B, k), the same as sparse rows, and whether it has a usable history (B,)."""
+        held: tuple[TopN, Csr, Bools] | None = query.prepared.get(id(self))
         if held is None:
-            held = query.prepared[id(self)] = self._found(query, threads)
+            near, usable = self._found(query, threads)
+            held = query.prepared[id(self)] = near, _as_rows(near), usable
         return held
 
     def _found(self, query: Query, threads: int) -> tuple[TopN, Bools]:
         stored, history, space, known = self._fitted()
+        if len(query.users) == 1 and query.changed[0] == 0 and 0 <= query.users[0] < history.n:  # one request, at hand
+            user = int(query.users[0])
+            mine = slice(user, user + 1)
+            usable = np.array([history.indptr[user + 1] > history.indptr[user]])
+            return TopN(stored.items[mine], stored.scores[mine]), usable
         trained = (query.users >= 0) & (query.users < history.n)
         at_hand = trained & (query.changed == 0)
         rows = np.where(at_hand, query.users, 0)

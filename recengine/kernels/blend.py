@@ -4,6 +4,8 @@ Stands in the online stage `ensemble`, and offline where weights are learnt. In:
 pooled log-odds, and what every model contributed.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from recengine._native import blend as _native
@@ -11,9 +13,24 @@ from recengine.errors import ShapeError
 from recengine.kernels import array
 from recengine.types import F32
 
-__all__ = ("blend",)
+__all__ = ("blend", "stack")
 
 _F32 = np.dtype(np.float32)
+
+
+def stack(columns: Sequence[F32 | None], n: int) -> F32:
+    """Stand the columns of M models, float32 (n,), side by side: float32 (n, M); None, a model without, becomes NaN.
+
+    Raises
+    ------
+    ShapeError : a column has the wrong shape or dtype.
+    """
+    checked = tuple(
+        None if column is None else array(f"columns[{m}]", column, _F32, n) for m, column in enumerate(columns)
+    )
+    out = np.empty((n, len(checked)), np.float32)
+    _native.stack(checked, out)
+    return out
 
 
 def blend(scores: F32, slope: F32, intercept: F32, weight: F32) -> tuple[F32, F32]:

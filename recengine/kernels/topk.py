@@ -61,7 +61,7 @@ def topk_ragged(scores: F32, indptr: I64, n: int, *, threads: int = 1) -> tuple[
     n, threads = positive("n", n), positive("threads", threads)
     kept = np.empty(max(len(indptr), 1), np.int64)
     positions = np.empty(len(scores), np.int64)
-    bad = _native.topk_ragged(scores, indptr, n, kept, positions, np.empty(len(scores), np.uint64), threads)
+    bad = _native.topk_ragged(scores, indptr, n, kept, positions, np.empty(2 * len(scores), np.uint64), threads)
     if bad >= 0:
         raise bad_indptr(bad)
     return kept, positions[: kept[-1]]

@@ -38,12 +38,10 @@ def walk(indptr: I64, items: I32, which: I32, mask: Mask, n: int) -> I32:
     indptr, items = array("indptr", indptr, _I64, None), array("items", items, _I32, None)
     which = array("which", which, _I32, None, None)
     mask = array("mask", mask, _U8, len(which), None)
-    if len(indptr) == 0 or indptr[0] != 0 or indptr[-1] != len(items):
-        raise ShapeError(f"indptr: expected it to run from 0 to {len(items)}, got {indptr[:1]} to {indptr[-1:]}")
     if n < 0:
         raise ShapeError(f"n: expected >= 0, got {n}")
-    if len(indptr) > 2 and (falling := np.flatnonzero(indptr[1:] < indptr[:-1])).size:
-        raise bad_indptr(int(falling[0]))
-    out = np.full((len(which), which.shape[1] * n), -1, dtype=np.int32)
-    _native.walk(indptr, items, which, mask, n, out)
+    out = np.empty((len(which), which.shape[1] * n), np.int32)
+    bad = _native.walk(indptr, items, which, mask, n, out)
+    if bad >= 0:
+        raise bad_indptr(bad)
     return out

@@ -5,8 +5,6 @@ The leading model's kind for every item, and on request the history items that s
 
 import logging
 
-import numpy as np
-
 from recengine.algorithms.als import Als
 from recengine.algorithms.knn import ItemKnn
 from recengine.algorithms.popularity import Popularity
@@ -14,7 +12,7 @@ from recengine.algorithms.user_knn import UserKnn
 from recengine.online.trace import Trace
 from recengine.retrieval.deployment import Deployment, Member
 from recengine.store.vocab import Vocabulary
-from recengine.types import I64, Catalogue, Context, Evidence, Features, Ranked, Reason
+from recengine.types import F32, Catalogue, Context, Evidence, Features, Reason
 
 __all__ = ("Reasons", "title")
 
@@ -53,12 +51,12 @@ class Reasons:
         self._demographic = deployment.demographic
         self._kinds = [_KINDS.get(member.scorer.kind, "model") for member in deployment.members]
 
-    def leading(self, ranked: Ranked, at: I64) -> list[str]:
-        """Name the kind of reason of the model that contributed most to each of the positions `at`."""
-        if len(at) == 0:
+    def leading(self, contributions: F32) -> list[str]:
+        """Name the kind of reason of the model that contributed most to each row of (n, models) contributions."""
+        if len(contributions) == 0:
             return []
-        models = ranked.contributions[at][:, : len(self._kinds)]  # what demographics add to a cold row is no model's
-        return [self._kinds[m] for m in np.argmax(models, axis=1).tolist()]
+        models = contributions[:, : len(self._kinds)]  # what demographics add to a cold row is no model's
+        return [self._kinds[m] for m in models.argmax(axis=1).tolist()]
 
     def of(
         self, context: Context, features: Features, b: int, item: int, kind: str, trace: Trace

@@ -31,11 +31,14 @@ class Renderer:
         ranked = slate.ranked
         shown = slate.picks >= 0
         at = slate.picks[shown]
-        ids = self._items.ids(ranked.items[at])
+        rows = ranked.items[at]
+        ids = self._items.ids(rows)
         scores = (1.0 / (1.0 + np.exp(-ranked.scores[at].astype(np.float64)))).tolist()
-        parts = ranked.contributions[at].tolist()
-        leading = self._reasons.leading(ranked, at)
-        ends = np.cumsum(shown.sum(axis=1)).tolist()
+        contributions = ranked.contributions[at]
+        parts = contributions.tolist()
+        leading = self._reasons.leading(contributions)
+        ends = [len(at)] if len(shown) == 1 else np.cumsum(shown.sum(axis=1)).tolist()
+        pinned = ranked.pinned.tolist()
         replies = []
         start = 0
         for b, (request, end) in enumerate(zip(context.requests, ends, strict=True)):
@@ -43,12 +46,8 @@ class Renderer:
             models = ranked.models if cold else self._models  # only a cold row has the demographic part
             lines = []
             for j in range(start, end):
-                kind = "pinned" if j - start < ranked.pinned[b] else "cold_start" if cold else leading[j]
-                why = (
-                    self._reasons.of(context, features, b, int(ranked.items[at[j]]), kind, trace)
-                    if request.explain
-                    else ()
-                )
+                kind = "pinned" if j - start < pinned[b] else "cold_start" if cold else leading[j]
+                why = self._reasons.of(context, features, b, int(rows[j]), kind, trace) if request.explain else ()
                 lines.append(Recommendation(ids[j], scores[j], kind, why, dict(zip(models, parts[j], strict=False))))
             replies.append(
                 Response(
@@ -69,7 +68,7 @@ class Renderer:
     ) -> Explanation:
         """Write what the models and the rules say of the one item in `ranked` for the one request of the batch."""
         item = int(ranked.items[0])
-        kind = "cold_start" if context.cold[0] else self._reasons.leading(ranked, np.zeros(1, np.int64))[0]
+        kind = "cold_start" if context.cold[0] else self._reasons.leading(ranked.contributions[:1])[0]
         return Explanation(
             user_id=context.requests[0].user_id,
             item_id=self._items.id(item),

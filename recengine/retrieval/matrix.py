@@ -1,10 +1,12 @@
 """Scores: the pool x models matrix, and its blend into one ranking."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from recengine.kernels.blend import blend as blend_rows
+from recengine.kernels.blend import stack
 from recengine.kernels.topk import topk_ragged
 from recengine.retrieval.deployment import Deployment, Member
 from recengine.types import F32, Pool, Query, Ranked, ScoreTable
@@ -22,10 +24,7 @@ def column(member: Member, query: Query, pool: Pool, *, threads: int = 1) -> F32
 
 def table(deployment: Deployment, pool: Pool, columns: Sequence[F32 | None], lifts: F32 | None) -> ScoreTable:
     """Stand the columns side by side; None (a model that was dropped) becomes NaN."""
-    scores = np.full((len(pool.items), len(deployment.members)), np.nan, np.float32)
-    for m, values in enumerate(columns):
-        if values is not None:
-            scores[:, m] = values
+    scores = stack(columns, len(pool.items))
     return ScoreTable(pool, tuple(member.name for member in deployment.members), scores, lifts)
 
 
@@ -41,8 +40,8 @@ def blend(deployment: Deployment, scored: ScoreTable, n: int, *, threads: int = 
     the attributes of a cold user say is added on top, as the contribution `demographic`.
     """
     logits, contributions = blend_rows(scored.scores, deployment.slopes, deployment.intercepts, deployment.weights)
-    silent = np.isnan(logits)
-    if silent.any():
+    if math.isnan(logits @ logits):  # squares only sum to NaN where there is one: one call instead of two
+        silent = np.isnan(logits)
         logits[silent] = UNSCORED
         m = deployment.popular
         if m >= 0:

@@ -54,10 +54,12 @@ class Orders:
         self.rows = {label: index + 3 for index, label in enumerate(labels)}
         self._indptr = np.concatenate(([0], np.cumsum([len(order) for order in orders]))).astype(np.int64)
         self._items = np.concatenate(orders).astype(np.int32)
+        self._one = [np.array([[order]], np.int32) for order in range(3)]
 
     def first(self, order: int, mask: Mask, n: int) -> I32:
         """Take the first n allowed items of one order, for every row of `mask`; (B, n) padded with -1."""
-        return walk(self._indptr, self._items, np.full((len(mask), 1), order, np.int32), mask, n)
+        which = self._one[order] if len(mask) == 1 else np.full((len(mask), 1), order, np.int32)
+        return walk(self._indptr, self._items, which, mask, n)
 
     def of_categories(self, which: I32, mask: Mask, n: int) -> I32:
         """Take the first n allowed items of each category row in `which` (B, C), -1 = none."""
@@ -138,7 +140,10 @@ def union(lists: Lists, orders: Orders, mask: Mask, *, limit: int, needed: int, 
     Where a row has fewer than `needed`, fill it up along the popular order, which holds every item.
     """
     indptr, items, sources = merge([found for _, found in lists], limit=limit, n_items=mask.shape[1], threads=threads)
-    short = np.flatnonzero(np.diff(indptr) < needed)
+    if len(indptr) > 2 or indptr[-1] < needed:  # one row that has enough, the rule, costs one comparison
+        short = np.flatnonzero(np.diff(indptr) < needed)
+    else:
+        short = np.empty(0, np.int64)
     if len(short):
         fill = np.full((len(mask), needed), -1, np.int32)
         fill[short] = orders.first(orders.POPULAR, mask[short], needed)  # only those rows, or a batch would differ

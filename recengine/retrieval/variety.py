@@ -25,7 +25,7 @@ def arrange(deployment: Deployment, ranked: Ranked, n: int, relevance: F32, *, w
     -------
     (B, n) int64, positions in `ranked`, -1 where a row has no more.
     """
-    if (relevance == 1).all():
+    if min(relevance.tolist(), default=1) == 1:
         positions = ranked.indptr[:-1, None] + np.arange(n)
         return np.where(positions < ranked.indptr[1:, None], positions, -1)
     window = max(window, n)
@@ -34,7 +34,8 @@ def arrange(deployment: Deployment, ranked: Ranked, n: int, relevance: F32, *, w
         part = slice(start, min(start + window, len(ranked.items)))
         ends = np.array([0, max(part.stop - start, 0)], np.int64)
         picks = mmr(ranked.items[part], ranked.scores[part], ends, deployment.vectors, n, relevance, threads=threads)
-        picks[picks >= 0] += start
+        if start:
+            picks[picks >= 0] += start
     else:
         starts = ranked.indptr[:-1] + ranked.pinned
         lengths = np.minimum(ranked.indptr[1:] - starts, window)
@@ -42,7 +43,7 @@ def arrange(deployment: Deployment, ranked: Ranked, n: int, relevance: F32, *, w
         flat = np.repeat(starts - ends[:-1], lengths) + np.arange(ends[-1])  # the rows' windows, side by side
         chosen = mmr(ranked.items[flat], ranked.scores[flat], ends, deployment.vectors, n, relevance, threads=threads)
         picks = np.where(chosen >= 0, flat[np.maximum(chosen, 0)] if len(flat) else -1, -1).astype(np.int64)
-    for b in np.flatnonzero(ranked.pinned).tolist():
+    for b in [b for b, pins in enumerate(ranked.pinned.tolist()) if pins]:
         lead = np.arange(ranked.indptr[b], ranked.indptr[b] + ranked.pinned[b])
         picks[b] = np.concatenate((lead, picks[b]))[:n]
     return picks

@@ -69,12 +69,12 @@ class Vocabulary:
 
     def ids(self, rows: I32) -> list[str]:
         """Name many rows, each in 0 .. len - 1."""
-        names = self._ids
-        if len(rows) and (int(rows.min()) < 0 or int(rows.max()) >= len(names)):
+        names, listed = self._ids, rows.tolist()
+        if listed and not 0 <= min(listed) <= max(listed) < len(names):
             raise EngineFault(
-                f"rows {rows.min()} to {rows.max()} of a vocabulary of {len(names)}", hint="please report this"
+                f"rows {min(listed)} to {max(listed)} of a vocabulary of {len(names)}", hint="please report this"
             )
-        return [names[row] for row in rows.tolist()]
+        return [names[row] for row in listed]
 
     def extend(self, rows: Mapping[str, int]) -> None:
         """Append ids with the rows that follow, in order, once they are committed."""

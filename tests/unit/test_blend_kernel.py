@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recengine.errors import ShapeError
-from recengine.kernels.blend import blend
+from recengine.kernels.blend import blend, stack
 from tests.oracles import blend as oracle
 
 
@@ -23,6 +23,25 @@ def test_blend_equals_the_formula(n, models, missing, spread, seed):
     np.testing.assert_allclose(contributions, want[1], rtol=2e-5, atol=2e-5 * spread)
     np.testing.assert_array_equal(np.isnan(logit), np.isnan(want[0]))
     np.testing.assert_allclose(np.nan_to_num(logit), contributions.sum(axis=1), rtol=1e-4, atol=1e-5 * spread)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from([0, 1, 16, 33]), st.lists(st.sampled_from(["column", "strided", "frozen", "none", "nan"]), max_size=5), st.integers(0, 2**31))
+def test_columns_stand_side_by_side_and_an_absent_one_is_nan(n, kinds, seed):
+    rng = np.random.default_rng(seed)
+    columns = []
+    for kind in kinds:
+        column = rng.standard_normal(2 * n).astype(np.float32)[::2]
+        columns.append({"none": None, "strided": column, "nan": np.full(n, np.nan, np.float32)}.get(kind, column.copy()))
+        if kind == "frozen":
+            columns[-1].flags.writeable = False
+    np.testing.assert_array_equal(stack(columns, n), oracle.stack(columns, n))
+
+
+@pytest.mark.parametrize("column", [np.zeros(4, np.float32), np.zeros(3), [0.0] * 3])
+def test_a_column_that_does_not_fit_is_named(column):
+    with pytest.raises(ShapeError, match=r"^columns\[1\]: expected"):
+        stack([None, column], 3)
 
 
 def test_one_row_has_the_same_bits_alone_and_in_a_batch():
