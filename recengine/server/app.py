@@ -10,6 +10,7 @@ from typing import Any
 from litestar import Litestar, Request, Response
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, Reference, SecurityScheme
 
 from recengine.engine import Engine
 from recengine.server.asked import Asked, known_parameters
@@ -22,6 +23,11 @@ from recengine.server.scope import REQUEST_ID
 from recengine.server.watch import Watch
 
 __all__ = ("build",)
+
+_KEYS: dict[str, SecurityScheme | Reference] = {
+    "bearer": SecurityScheme(type="http", scheme="bearer", description="an API key"),
+    "header": SecurityScheme(type="apiKey", name="X-API-Key", security_scheme_in="header", description="an API key"),
+}
 
 
 def build(engine: Engine, *, close: bool = False) -> Door:
@@ -47,8 +53,13 @@ def build(engine: Engine, *, close: bool = False) -> Door:
         openapi_config=OpenAPIConfig(
             title="recengine",
             version=version("recengine"),
+            description="Recommendations, and the events that they learn from.",
             path="/",
             render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+            use_handler_docstrings=True,
+            operation_id_creator=lambda handler, *_: handler.handler_name,
+            components=Components(security_schemes=_KEYS),
+            security=[{name: []} for name in _KEYS],
         ),
     )
     app.state.engine = engine

@@ -131,7 +131,7 @@ def _problem_of(error: BaseException, instance: str) -> tuple[Problem, dict[str,
     match error:
         case RecEngineError():
             return _ours(error, instance)
-        case HTTPException():
+        case HTTPException() if error.status_code != 500:
             return _http(error, instance)
         case msgspec.DecodeError():
             detail, place = _parted(str(error))

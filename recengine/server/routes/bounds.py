@@ -6,13 +6,14 @@ from litestar.params import Parameter
 from msgspec import Meta
 
 __all__ = (
+    "After",
     "Caps",
     "Count",
-    "Cursor",
     "Deadline",
     "Diversity",
     "Explained",
     "Filter",
+    "ItemId",
     "ItemIds",
     "Labels",
     "Limit",
@@ -24,7 +25,7 @@ Count: TypeAlias = Annotated[
     int, Parameter(ge=1, le=10_000, description="entries wanted; `serving.max_n` is the limit")
 ]
 Limit: TypeAlias = Annotated[int, Parameter(ge=1, le=1000, description="entries of a page")]
-Cursor: TypeAlias = Annotated[
+After: TypeAlias = Annotated[
     str, Parameter(max_length=4096, description="`next` of the page before; empty = the first page")
 ]
 Filter: TypeAlias = Annotated[
@@ -33,6 +34,7 @@ Filter: TypeAlias = Annotated[
 Labels: TypeAlias = Annotated[
     tuple[Annotated[str, Meta(max_length=256)], ...], Parameter(max_items=100, description="may be given many times")
 ]
+ItemId: TypeAlias = Annotated[str | None, Parameter(max_length=256, description="of one item only")]
 ItemIds: TypeAlias = Annotated[
     tuple[Annotated[str, Meta(max_length=256)], ...],
     Parameter(max_items=1000, description="item ids; may be given many times"),

@@ -8,8 +8,10 @@ from litestar.handlers import HTTPRouteHandler
 
 from recengine.errors import RecEngineError
 from recengine.server.asked import Asked
+from recengine.server.docs import POLICY, page
 from recengine.server.metrics import CONTENT_TYPE
 from recengine.server.problems import Place, Refused
+from recengine.server.routes.answers import described
 
 __all__ = ("HANDLERS", "Live", "Ready")
 
@@ -34,7 +36,7 @@ def live() -> Live:
     return Live()
 
 
-@get("/health/ready", sync_to_thread=False)
+@get("/health/ready", responses=described(), sync_to_thread=False)
 def ready(request: Asked) -> Ready:
     """Say whether requests can be answered and events stored; 503 with the reasons where not."""
     try:
@@ -44,10 +46,20 @@ def ready(request: Asked) -> Ready:
     return Ready(version)
 
 
-@get("/metrics", sync_to_thread=False, include_in_schema=True, media_type="text/plain")
+@get("/metrics", responses=described(), media_type="text/plain", sync_to_thread=False)
 def metrics(request: Asked) -> Response[bytes]:
     """List all counters for Prometheus."""
     return Response(request.app.state.exposition(), media_type=CONTENT_TYPE)
 
 
-HANDLERS: tuple[HTTPRouteHandler, ...] = (live, ready, metrics)
+@get("/docs", include_in_schema=False, sync_to_thread=False)
+def docs(request: Asked) -> Response[bytes]:
+    """Show the description of the API as a page."""
+    if not request.engine.config.server.docs:
+        raise Refused(404, "the page is off", headers={})
+    headers = {"content-security-policy": POLICY, "referrer-policy": "no-referrer"}
+    body = page(request.app.openapi_schema.to_schema())
+    return Response(body, media_type="text/html; charset=utf-8", headers=headers)
+
+
+HANDLERS: tuple[HTTPRouteHandler, ...] = (live, ready, metrics, docs)
