@@ -23,6 +23,8 @@ _CORRUPT = (
     "checksum",
     "serializ",
     "wal file",
+    "this wal was created",
+    "could not read enough bytes",
     "cannot open database",
     "malformed",
 )
@@ -38,14 +40,15 @@ def translate(err: BaseException) -> RecEngineError:
         return StoreLocked(f"the database is held by another process: {text}", hint="stop that process, or use its API")
     if any(mark in low for mark in _TOO_NEW):
         return StoreTooNew(f"the database file was written by a newer DuckDB: {text}", hint="upgrade recengine")
-    if isinstance(err, duckdb.SerializationException) or any(mark in low for mark in _CORRUPT):
-        return StoreCorrupt(f"the database file is damaged: {text}", hint="restore a backup with `recengine restore`")
-    if isinstance(err, duckdb.OutOfMemoryException):
+    if isinstance(err, duckdb.OutOfMemoryException) or "out of memory" in low:  # also while the log is replayed
         return StoreFailed(
             f"the database ran out of memory or of temporary disk: {text}", hint="raise store.memory_limit"
         )
+    full = any(mark in low for mark in _DISK)
+    if not full and (isinstance(err, duckdb.SerializationException) or any(mark in low for mark in _CORRUPT)):
+        return StoreCorrupt(f"the database file is damaged: {text}", hint="restore a backup with `recengine restore`")
     fatal = isinstance(err, duckdb.FatalException | duckdb.InternalException | duckdb.IOException)
-    if fatal or any(mark in low for mark in _DISK):  # a failed write at the commit is a TransactionException
+    if fatal or full:  # a failed write at the commit is a TransactionException
         return StoreFailed(f"the database could not use its disk: {text}", hint="free disk space and try again")
     return EngineFault(f"a query failed: {type(err).__name__}: {text}", hint="please report this")
 

@@ -60,8 +60,8 @@ class Database:
         self._closed = False
 
     @classmethod
-    def open(cls, path: Path, storage: Storage | None = None, *, create: bool = False) -> Self:
-        """Open the database file at `path`, bring its schema up to date, and lock it down.
+    def open(cls, path: Path, storage: Storage | None = None, *, create: bool = False, upgrading: bool = True) -> Self:
+        """Open the database file at `path`, bring its schema up to date (if `upgrading`), and lock it down.
 
         Raises
         ------
@@ -83,7 +83,8 @@ class Database:
         self = cls(path, storage or Storage())
         try:
             self._connect()
-            self.write(upgrade)
+            if upgrading:
+                self.write(upgrade)
         except BaseException:
             self.close()
             raise
@@ -109,16 +110,18 @@ class Database:
         ------
         EngineFault : the database is closed, or this is the writer thread.
         """
-        if self._writer.runs_here():
-            raise EngineFault("a write was started inside a write", hint="please report this")
-        future: Future[T] = Future()
-        try:  # from here on an interrupt finds the future, wherever it strikes
-            self._writer.submit(future, self._transact, fn, committed)
-            return future.result()
-        except BaseException:
-            if not future.done() and not future.cancel():
-                self._interrupt(future)
-            raise
+        return self._awaited(lambda: self._transact(fn, committed))
+
+    def checkpoint(self) -> None:
+        """Bring everything that is committed from the log into the database file; other threads read on.
+
+        It runs on the writer thread, between two writes: only an open write is in its way.
+
+        Raises
+        ------
+        StoreFailed : the disk refuses; the log holds what was committed.
+        """
+        self._awaited(lambda: self.read().execute(query("store/checkpoint")))
 
     def close(self) -> None:
         """Finish queued writes, checkpoint and let go of the file. Idempotent."""
@@ -138,6 +141,18 @@ class Database:
         self.close()
 
     # ------------------------------------------------------------------------------------------------ inside
+
+    def _awaited(self, call: Callable[[], T]) -> T:
+        if self._writer.runs_here():
+            raise EngineFault("a write was started inside a write", hint="please report this")
+        future: Future[T] = Future()
+        try:  # from here on an interrupt finds the future, wherever it strikes
+            self._writer.submit(future, call)
+            return future.result()
+        except BaseException:
+            if not future.done() and not future.cancel():
+                self._interrupt(future)
+            raise
 
     def _transact(self, fn: Callable[[Cursor], T], committed: Callable[[], None] | None) -> T:
         cursor = self.read()

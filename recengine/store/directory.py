@@ -7,11 +7,16 @@ from recengine.config import Storage
 from recengine.errors import DirectoryInvalid
 from recengine.store.database import FILE, Database
 
-__all__ = ("ARTIFACTS", "CONFIG", "QUARANTINE", "check", "create")
+__all__ = ("ARTIFACTS", "CONFIG", "JOURNAL", "QUARANTINE", "SNAPSHOT", "SUSPECT", "check", "create")
 
 CONFIG = "recengine.toml"
 ARTIFACTS = "artifacts"
 QUARANTINE = "quarantine"
+JOURNAL = "journal"
+SNAPSHOT = "snapshot"
+"""Verified copies of the database, from which a damaged one is healed."""
+SUSPECT = "suspect"
+"""A file that says: damage was met while running, read every block of the database at the next start."""
 
 
 def create(path: Path) -> None:

@@ -159,11 +159,14 @@ class Journal:
                 for k in range(0, len(payloads), _CHUNK):
                     yield first + k, payloads[k : k + _CHUNK]
 
+    def files(self, after: int) -> list[Path]:
+        """List the segments that reach beyond `after`."""
+        with self._lock:
+            return [s.path for s in self._segments if s.last > after]
+
     def held(self, after: int) -> int:
         """Count the bytes of the segments that reach beyond `after`."""
-        with self._lock:
-            paths = [s.path for s in self._segments if s.last > after]
-        return sum(path.stat().st_size for path in paths if path.exists())
+        return sum(path.stat().st_size for path in self.files(after) if path.exists())
 
     def trim(self, through: int) -> None:
         """Drop the segments whose last frame is at or before `through`; never the open one.

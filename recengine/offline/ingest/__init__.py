@@ -27,6 +27,7 @@ from recengine.offline.ingest.write import OrderUnit, Progress, Quarantine, Sour
 from recengine.store.cursor import Cursor
 from recengine.store.database import Database
 from recengine.store.files import Foreign, known_rows, origins
+from recengine.store.sequence import count_ingest
 from recengine.store.vocab import Draft, Vocabularies
 
 __all__ = ("IngestReport", "SourceReport", "ingest")
@@ -121,6 +122,7 @@ def ingest(
             refuse_unknown_split(write.split, write.seen)
             if "events" in sources:
                 reports.append(ingest_events(write, sources["events"]))
+            count_ingest(cursor)
             return tuple(reports)
 
     def committed() -> None:

@@ -1,0 +1,4 @@
+-- what: bring what is committed from the log into the database file
+-- params: none
+-- rows: none
+CHECKPOINT
