@@ -355,7 +355,7 @@ class Engine:
 
     def _ranking(self, kind: str, n: int, category: str | None) -> tuple[Recommendation, ...]:
         live = self.spine()
-        return self._listed(*live.lists.ranking(kind, n, category, live.query(Request())), kind)
+        return self._listed(*live.lists.ranking(kind, n, category), kind)
 
     def _listed(self, rows: I32, scores: F32, kind: str) -> tuple[Recommendation, ...]:
         return tuple(

@@ -8,7 +8,7 @@ sorts the catalogue.
 """
 
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, NamedTuple, Self
 
 import msgspec
 import numpy as np
@@ -33,7 +33,7 @@ from recengine.types import (
     TrainingData,
 )
 
-__all__ = ("Popularity", "half_life")
+__all__ = ("Popularity", "Standing", "Tally", "descending", "growth", "half_life", "standing")
 
 DAY = 86_400_000_000
 NOMINAL_SPAN_DAYS = 365.0
@@ -45,9 +45,52 @@ _ARRAYS = (
     "popular_order",
     "trending_order",
     "latest_order",
+    "counts",
+    "recent",
     "category_indptr",
     "category_items",
+    "clock",
 )
+
+
+class Tally(NamedTuple):
+    """The sums behind the scores, which later events add to (`online/counters.py`)."""
+
+    counts: F64
+    """Weights of all entries, float64 (n_items,)."""
+    recent: F64
+    """The same, each weighed by `growth`."""
+    newest: float
+    """The moment at which `growth` is 1: that of the newest entry."""
+    oldest: float
+    half_life: float
+    """In the unit of the times."""
+
+
+class Standing(NamedTuple):
+    """How items stand: float32 (n_items,), 0..1 each; `scores` are the blend of the two."""
+
+    all_time: F32
+    trending: F32
+    scores: F32
+
+
+def standing(counts: F64, recent: F64, share: float) -> Standing:
+    """Turn sums into scores; the largest of each kind is 1. `recent` is to weigh the newest event 1."""
+    all_time, trending = _scaled(counts), _scaled(recent)
+    part = np.float32(share)
+    return Standing(all_time, trending, (np.float32(1) - part) * all_time + part * trending)
+
+
+def growth(times: I64, newest: float, oldest: float, half_life: float) -> F64:
+    """Weigh events 2 ** ((time - newest) / half_life): forward decay (Cormode et al. 2009, section 3).
+
+    1 at `newest`, and at most 2 ** 1000 for later ones; one whose time is missing is as old as `oldest`. Later events
+    are added to sums of it without touching them, and another `newest` is one factor for all.
+    """
+    moments = np.where(times != NO_TIME, times, oldest).astype(np.float64)
+    return np.exp2(np.minimum((moments - newest) / half_life, 1000.0))
+
 
 
 class _Learned(msgspec.Struct, frozen=True):
@@ -60,8 +103,11 @@ class _Learned(msgspec.Struct, frozen=True):
     popular_order: I32
     trending_order: I32
     latest_order: I32
+    counts: F64
+    recent: F64
     category_indptr: I64
     category_items: I32
+    clock: F64
     category_labels: tuple[str, ...]
 
 
@@ -108,21 +154,24 @@ class Popularity:
             )
         items, times = entries.items[keep], entries.times[keep]
         weights = entries.weights[keep].astype(np.float64)
-        all_time = _scaled(_sums(items, weights, entries.n_items))
-        trending = _scaled(_sums(items, weights * _decay(times, self.config.half_life_days), entries.n_items))
-        share = np.float32(self.config.trending_share)
-        scores = (np.float32(1) - share) * all_time + share * trending
+        clock = _clock(times, self.config.half_life_days)
+        counts = _sums(items, weights, entries.n_items)
+        recent = _sums(items, weights * growth(times, *clock), entries.n_items)
+        all_time, trending, scores = standing(counts, recent, self.config.trending_share)
         indptr, members, labels = _by_category(data.items, category, scores)
         self._learned = _Learned(
             all_time,
             trending,
             scores,
-            _descending(scores),
-            _descending(all_time),
-            _descending(trending),
+            descending(scores),
+            descending(all_time),
+            descending(trending),
             _newest_first(data.items, items, times, entries.n_items),
+            counts,
+            recent,
             indptr,
             members,
+            np.array(clock),
             labels,
         )
         if progress is not None:
@@ -179,6 +228,12 @@ class Popularity:
         return learned.category_items[learned.category_indptr[row] : learned.category_indptr[row + 1]]
 
     @property
+    def tally(self) -> Tally:
+        """The sums that the scores were made of."""
+        learned = self._fitted()
+        return Tally(learned.counts, learned.recent, *learned.clock.tolist())
+
+    @property
     def category_labels(self) -> tuple[str, ...]:
         """The categories that trained items have, in the order of the catalogue's labels."""
         return self._fitted().category_labels
@@ -209,8 +264,9 @@ class Popularity:
             ) from err
         learned = _Learned(**arrays, category_labels=labels)
         n = learned.all_time.shape
-        sizes = {getattr(learned, name).shape for name in _ARRAYS[:7]}
-        if len(n) != 1 or sizes != {n} or learned.category_indptr.shape != (len(labels) + 1,):
+        sizes = {getattr(learned, name).shape for name in _ARRAYS[:9]}
+        others = (learned.category_indptr.shape, learned.clock.shape)
+        if len(n) != 1 or sizes != {n} or others != ((len(labels) + 1,), (3,)):
             raise BadArtifact(
                 f"{folder.name}: the arrays of popularity disagree in length", hint="train again, or roll back"
             )
@@ -236,13 +292,12 @@ def half_life(times: I64, days: float) -> float:
     return span * days / NOMINAL_SPAN_DAYS if span > 0 else float("inf")
 
 
-def _decay(times: I64, days: float) -> F64:
-    """Weigh events 2 ** -(age / half-life), 1 for the newest; one whose time is missing is as old as the oldest."""
-    known = times != NO_TIME
-    if not known.any():
-        return np.ones(len(times))
-    age = float(times[known].max()) - np.where(known, times, times[known].min()).astype(np.float64)
-    return np.exp2(-age / half_life(times[known], days))
+def _clock(times: I64, days: float) -> tuple[float, float, float]:
+    """Return the newest and the oldest time, and the half-life; without any time all events are of one age."""
+    known = times[times != NO_TIME]
+    if len(known) == 0:
+        return 0.0, 0.0, float("inf")
+    return float(known.max()), float(known.min()), half_life(known, days)
 
 
 def _sums(items: I32, weights: F64, n_items: int) -> F64:
@@ -255,7 +310,7 @@ def _scaled(counts: F64) -> F32:
     return (logs / logs.max()).astype(np.float32) if logs.max() > 0 else np.zeros(len(counts), dtype=np.float32)
 
 
-def _descending(scores: F32) -> I32:
+def descending(scores: F32) -> I32:
     """Sort rows by score, best first, equal ones by lower row."""
     return np.argsort(-scores, kind="stable").astype(np.int32)
 

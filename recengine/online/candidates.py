@@ -10,9 +10,10 @@ from time import perf_counter_ns
 
 import numpy as np
 
+from recengine.algorithms.popularity import Standing
 from recengine.config import Candidates
-from recengine.errors import BadRequest
 from recengine.online.caps import Caps
+from recengine.online.counters import Live
 from recengine.online.rules import Rules
 from recengine.online.state import State
 from recengine.online.trace import Trace
@@ -28,13 +29,16 @@ log = logging.getLogger("recengine.online")
 class CandidateStage:
     """Asks every source."""
 
-    def __init__(self, deployment: Deployment, state: State, rules: Rules, limits: Candidates, category: str) -> None:
+    def __init__(
+        self, deployment: Deployment, state: State, rules: Rules, live: Live, limits: Candidates, category: str
+    ) -> None:
         self._deployment = deployment
+        self._live = live
         self._state = state
         self._rules = rules
         self._limits = limits
         self._category = category
-        self._orders: tuple[int, Column | None, Orders, I32] | None = None
+        self._orders: tuple[int, Column | None, Standing, Orders, I32] | None = None
 
     def gather(self, context: Context, features: Features, mask: Mask, trace: Trace) -> Pool:
         """Collect the pool of B requests; every row holds `n` items where so many are eligible."""
@@ -58,19 +62,11 @@ class CandidateStage:
         trace.mark("candidates")
         return pool
 
-    def ranking(self, kind: str, n: int, category: str | None) -> I32:
-        """List the first n available items of the popular, trending or latest order, or of one category's."""
+    def latest(self, n: int) -> I32:
+        """List the n newest of the available items."""
         items = self._state.items
         orders, _ = self._laid_out(items)
-        mask = items.available[None, :]
-        if category is None:
-            found = orders.first(orders.NAMES.index(kind), mask, n)[0]
-        elif category in orders.rows:
-            found = orders.of_categories(np.array([[orders.rows[category]]], np.int32), mask, n)[0]
-        else:
-            raise BadRequest(
-                f"category: none is called {category!r}", hint=f"known: {', '.join(sorted(orders.rows)[:20]) or 'none'}"
-            )
+        found = orders.first(orders.LATEST, items.available[None, :], n)[0]
         shown: I32 = found[found >= 0]
         return shown
 
@@ -93,15 +89,19 @@ class CandidateStage:
     def _laid_out(self, items: Catalogue) -> tuple[Orders, I32]:
         """Lay the orders out, and map the category codes of `items` to rows of the table (-1 = unknown when trained).
 
-        Both are kept until the number of items or the category column changes: a change of stock changes neither.
+        Both are kept until the number of items, the category column or the counters' standing changes: a change of
+        stock changes neither.
         """
         column = items.columns.get(self._category)
+        live = self._live.laid_out(items.n)
         held = self._orders
-        if held is None or held[0] != items.n or held[1] is not column:
-            same = held is not None and held[0] == items.n
-            orders = held[2] if held is not None and same else Orders(self._deployment.popularity, items.n)
-            held = self._orders = (items.n, column, orders, orders.codes(column))
-        return held[2], held[3]
+        if held is None or held[0] != items.n or held[1] is not column or held[2] is not live:
+            if held is not None and held[0] == items.n and held[2] is live:
+                orders = held[3]
+            else:
+                orders = Orders(self._deployment.popularity, items.n, live)
+            held = self._orders = (items.n, column, live, orders, orders.codes(column))
+        return held[3], held[4]
 
     def _asked_for(self, context: Context, mask: Mask, orders: Orders, trace: Trace) -> list[tuple[str, I32]]:
         """List what requests pin, and what their caps need so that a capped reply can still be full."""

@@ -7,7 +7,9 @@ import numpy as np
 
 from recengine.algorithms.base import SimilarItems, SimilarUsers
 from recengine.errors import BadRequest
+from recengine.kernels.topk import topk
 from recengine.online.candidates import CandidateStage
+from recengine.online.counters import Live
 from recengine.online.state import State
 from recengine.retrieval.deployment import Deployment
 from recengine.types import F32, I32, Mask, Query, TopN
@@ -20,22 +22,48 @@ _NONE: tuple[I32, F32] = (np.empty(0, np.int32), np.empty(0, np.float32))
 class Lists:
     """Reads one deployment."""
 
-    def __init__(self, deployment: Deployment, state: State, candidates: CandidateStage) -> None:
+    def __init__(self, deployment: Deployment, state: State, live: Live, candidates: CandidateStage) -> None:
         self._deployment = deployment
         self._state = state
+        self._live = live
         self._candidates = candidates
 
-    def ranking(self, kind: str, n: int, category: str | None, query: Query) -> tuple[I32, F32]:
-        """List available items along a precomputed order (popular, trending, latest), with their popularity, 0..1.
+    def ranking(self, kind: str, n: int, category: str | None) -> tuple[I32, F32]:
+        """List available items by kind (popular, trending, latest), with their popularity, 0..1.
+
+        Every event folded in so far counts, those of items newer than the deployment too; a category is listed by the
+        popularity.
 
         Raises
         ------
         BadRequest : no such category was known when the deployment was trained; n < 1.
+
+        Cost: a pass over the catalogue.
         """
         _check(n)
-        rows = self._candidates.ranking(kind, n, category)
-        scores = self._deployment.popularity.score(query, np.array([0, len(rows)], np.int64), rows)
-        return rows, np.nan_to_num(scores, nan=0.0)  # an item newer than the deployment has no popularity yet
+        live = self._live
+        items = self._state.items
+        n = min(n, max(items.n, 1))
+        if category is not None:
+            known = self._deployment.popularity.category_labels
+            if category not in known:
+                raise BadRequest(
+                    f"category: none is called {category!r}", hint=f"known: {', '.join(sorted(known)[:20]) or 'none'}"
+                )
+            scores = live.now(items.n).scores
+            rows = self._deployment.popularity.category_ranking(category)
+            rows = rows[items.available[rows] == 1]
+            rows = rows[np.lexsort((rows, -scores[rows]))][:n]
+        elif kind == "latest":
+            rows = self._candidates.latest(n)
+            scores = live.now(max(items.n, int(rows.max(initial=-1)) + 1)).scores  # the catalogue may have grown
+        else:
+            standing = live.now(items.n)
+            scores = standing.scores
+            order = standing.all_time if kind == "popular" else standing.trending
+            rows = topk(order[None, : items.n], n, items.available[None, :]).items[0]
+            rows = rows[rows >= 0]
+        return rows, scores[rows]
 
     def similar_items(self, item: int, n: int) -> tuple[I32, F32]:
         """List the n available items most like `item`, with their similarity; the first model that knows decides."""

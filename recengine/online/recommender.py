@@ -13,6 +13,7 @@ import numpy as np
 from recengine.config import Config
 from recengine.online.candidates import CandidateStage
 from recengine.online.context import Resolver
+from recengine.online.counters import Live
 from recengine.online.diversity import Diversity
 from recengine.online.ensemble import Ensemble
 from recengine.online.features import FeatureService
@@ -42,12 +43,15 @@ class Recommender:
         self.context = Resolver(state, users, items, config.serving)
         self.features = FeatureService(state, config.serving, config.candidates, deployment.last_seq)
         self.rules = Rules(state, items, config.event, config.serving)
-        self.candidates = CandidateStage(deployment, state, self.rules, config.candidates, config.serving.category)
+        live = Live(deployment.popularity, state.counters, deployment.last_seq)
+        self.candidates = CandidateStage(
+            deployment, state, self.rules, live, config.candidates, config.serving.category
+        )
         self.scoring = Scoring(deployment)
         self.ensemble = Ensemble(deployment, config.serving)
         self.diversity = Diversity(deployment, config.diversity)
         self.response = Renderer(deployment, items)
-        self.lists = Lists(deployment, state, self.candidates)
+        self.lists = Lists(deployment, state, live, self.candidates)
 
     def answer(
         self, requests: Sequence[Request], *, threads: int = 1

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from recengine.config import EventType, Serving
+from recengine.online.counters import Counters
 from recengine.online.histories import Histories
 from recengine.online.sessions import Sessions
 from recengine.types import I32, Catalogue, EventColumns
@@ -62,6 +63,8 @@ class State:
         rows, places = np.empty(0, np.int32), np.empty(0, np.int64)
         nothing = EventColumns(places, rows, rows, rows.astype(np.int16), rows.astype(np.float32), places, ())
         self.histories = Histories(rules, nothing, 0, 0)
+        self.counters = Counters(rules)
+        """How much everybody does with each item."""
         self.sessions = Sessions(rules, serving or Serving())
         """What happened in the latest visits."""
         self.items = items
@@ -79,9 +82,11 @@ class State:
                 case EventsFrame(whole=True):
                     self.types = frame.events.types
                     self.histories = Histories(self._rules, frame.events, frame.n_users, frame.n_items)
+                    self.counters.restart(frame.events)
                 case EventsFrame():
                     self.types = frame.events.types
                     late = self.histories.apply(frame.events)
+                    self.counters.apply(frame.events)
                 case HistoriesFrame():
                     self.histories.replace(frame.events)
                 case ItemsFrame():

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from recengine.algorithms.popularity import Popularity
+from recengine.algorithms.popularity import Popularity, Standing, descending
 from recengine.config import Candidates
 from recengine.kernels.pool import merge
 from recengine.kernels.walk import walk
 from recengine.retrieval.cold import alike
 from recengine.retrieval.deployment import Deployment, Member
-from recengine.types import I32, Bools, Column, Mask, Pool, Query
+from recengine.types import F32, I32, Bools, Column, Mask, Pool, Query
 
 __all__ = ("CELLS", "Lists", "Orders", "gather", "personal", "union")
 
@@ -37,20 +37,27 @@ class Orders:
     POPULAR, TRENDING, LATEST = 0, 1, 2
     NAMES = ("popular", "trending", "latest")
 
-    def __init__(self, popularity: Popularity, n_items: int) -> None:
-        """Lay the orders out.
+    def __init__(self, popularity: Popularity, n_items: int, live: Standing | None = None) -> None:
+        """Lay the orders out, as trained or as items stand now.
 
-        Items that the deployment does not know yet end the `popular` and lead the `latest` order.
+        Items that the deployment does not know yet stand where their events put them, and lead the `latest` order.
+
+        Parameters
+        ----------
+        live : of at least `n_items` items and all trained ones; None = as trained.
         """
-        popular = popularity.ranking("popular")
-        new = np.arange(len(popular), max(len(popular), n_items), dtype=np.int32)
+        latest = popularity.ranking("latest")
+        n_items = max(len(latest), n_items)
+        new = np.arange(len(latest), n_items, dtype=np.int32)
         labels = popularity.category_labels
-        orders = [
-            np.concatenate((popular, new)),
-            popularity.ranking("trending"),
-            np.concatenate((new[::-1], popularity.ranking("latest"))),
-            *(popularity.category_ranking(label) for label in labels),
-        ]
+        categories = [popularity.category_ranking(label) for label in labels]
+        if live is None:
+            popular = np.concatenate((popularity.ranking("popular"), new))
+            trending = np.concatenate((popularity.ranking("trending"), new))
+        else:
+            popular, trending = descending(live.all_time[:n_items]), descending(live.trending[:n_items])
+            categories = _resorted(categories, live.scores)
+        orders = [popular, trending, np.concatenate((new[::-1], latest)), *categories]
         self.rows = {label: index + 3 for index, label in enumerate(labels)}
         self._indptr = np.concatenate(([0], np.cumsum([len(order) for order in orders]))).astype(np.int64)
         self._items = np.concatenate(orders).astype(np.int32)
@@ -69,6 +76,16 @@ class Orders:
         """Map the codes of a category column to rows; -1 = unknown when trained, and code -1 picks the last, -1."""
         labels = column.labels if column is not None else ()
         return np.array([*(self.rows.get(label, -1) for label in labels), -1], np.int32)
+
+
+def _resorted(rows: list[I32], scores: F32) -> list[I32]:
+    """Sort every list by score, best first, equal ones by lower row."""
+    if not rows:
+        return rows
+    sizes = [len(row) for row in rows]
+    items = np.concatenate(rows)
+    order = np.lexsort((items, -scores[items], np.repeat(np.arange(len(rows)), sizes)))
+    return np.split(items[order], np.cumsum(sizes)[:-1])
 
 
 def personal(member: Member, query: Query, mask: Mask, n: int, threads: int) -> I32:
