@@ -76,9 +76,10 @@ class Counters:
             if weight > 0:
                 if n == len(rows):
                     rows = _grown(log, 1)
-                rows[n] = (seq, events.time[0], events.item[0], weight)
+                rows[n] = (seq, int(events.time[0]), int(events.item[0]), weight)
                 n += 1
-            return _trimmed(_Log(rows, n, seq, log.made))
+            later = _Log(rows, n, seq, log.made)
+            return later if seq // BLOCK == log.last_seq // BLOCK else _trimmed(later)
         weights = self._meanings.weigh(events)
         seq = max(log.last_seq, int(events.seq.max()))
         picked = np.flatnonzero((weights > 0) & (events.seq > log.last_seq) & (events.seq >= _first(seq)))

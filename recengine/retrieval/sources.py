@@ -83,9 +83,12 @@ def _resorted(rows: list[I32], scores: F32) -> list[I32]:
     if not rows:
         return rows
     sizes = [len(row) for row in rows]
-    items = np.concatenate(rows)
-    order = np.lexsort((items, -scores[items], np.repeat(np.arange(len(rows)), sizes)))
-    return np.split(items[order], np.cumsum(sizes)[:-1])
+    best = descending(scores)
+    place = np.empty(len(best), np.int64)
+    place[best] = np.arange(len(best))
+    keys = np.repeat(np.arange(len(rows)), sizes) * len(best) + place[np.concatenate(rows)]
+    keys.sort()
+    return np.split(best[keys % len(best)], np.cumsum(sizes)[:-1])
 
 
 def personal(member: Member, query: Query, mask: Mask, n: int, threads: int) -> I32:

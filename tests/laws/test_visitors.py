@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 from recengine.config import Config
+from recengine.online.counters import step_for
 from recengine.online.recommender import Recommender
 from recengine.online.state import EventsFrame, State
 from recengine.store.vocab import Vocabulary
 from recengine.types import EventColumns, Request, SessionEvent
-from tests.laws.world import N_ITEMS, N_USERS, TYPES, patient, world
+from tests.laws.world import CATEGORIES, N_ITEMS, N_USERS, TYPES, patient, world
 
 NOW = 4_000_000_000_000_000
 """After everything; requests ask at the clock's time, which is before, so that no session of it is over."""
@@ -125,3 +126,28 @@ def test_a_session_that_is_over_is_no_longer_asked():
     state.sessions.apply(["s1"] * 8, old)
     (reply,), _ = recommender.recommend([Request(session_id="s1")])
     assert reply.cold
+
+
+def test_candidates_of_everybody_follow_what_everybody_does():
+    """Lists follow each event; the orders that requests walk, and so the pool, follow at the next mark."""
+    shop = world()
+    state, recommender = living(shop)
+    items = state.items
+    first = int(shop.events.seq.max()) + 1
+    least = int(recommender.lists.ranking("popular", N_ITEMS, None)[0][-1])
+    rush = told(np.random.default_rng(2), step_for(N_ITEMS))
+    rush = tuple(msgspec.structs.replace(event, item_id=f"i{least}", type="purchase") for event in rush)
+    orders, _ = recommender.candidates._laid_out(items)
+    state.apply(first, EventsFrame(stored(rush[:-1], 3, first), N_USERS, N_ITEMS))
+    assert recommender.lists.ranking("popular", 1, None)[0].tolist() == [least]
+    assert recommender.lists.ranking("trending", 1, None)[0].tolist() == [least]
+    assert recommender.candidates._laid_out(items)[0] is orders
+    last = first + len(rush) - 1
+    state.apply(last, EventsFrame(stored(rush[-1:], 3, last), N_USERS, N_ITEMS))
+    orders, _ = recommender.candidates._laid_out(items)
+    for order in (orders.POPULAR, orders.TRENDING):
+        assert orders.first(order, items.available[None], 1).tolist() == [[least]]
+    label = CATEGORIES[items.columns["category"].data[least]]
+    assert recommender.lists.ranking("popular", 1, label)[0].tolist() == [least]
+    row = np.array([[orders.rows[label]]], np.int32)
+    assert orders.of_categories(row, items.available[None], 1).tolist() == [[least]]
