@@ -38,7 +38,7 @@ class CandidateStage:
         self._rules = rules
         self._limits = limits
         self._category = category
-        self._orders: tuple[int, Column | None, Standing, Orders, I32] | None = None
+        self._orders: tuple[int, Column | None, Orders, I32, Standing] | None = None
 
     def gather(self, context: Context, features: Features, mask: Mask, trace: Trace) -> Pool:
         """Collect the pool of B requests; every row holds `n` items where so many are eligible."""
@@ -95,13 +95,13 @@ class CandidateStage:
         column = items.columns.get(self._category)
         live = self._live.laid_out(items.n)
         held = self._orders
-        if held is None or held[0] != items.n or held[1] is not column or held[2] is not live:
-            if held is not None and held[0] == items.n and held[2] is live:
-                orders = held[3]
+        if held is None or held[0] != items.n or held[1] is not column or held[4] is not live:
+            if held is not None and held[0] == items.n and held[4] is live:
+                orders = held[2]
             else:
                 orders = Orders(self._deployment.popularity, items.n, live)
-            held = self._orders = (items.n, column, live, orders, orders.codes(column))
-        return held[3], held[4]
+            held = self._orders = (items.n, column, orders, orders.codes(column), live)
+        return held[2], held[3]
 
     def _asked_for(self, context: Context, mask: Mask, orders: Orders, trace: Trace) -> list[tuple[str, I32]]:
         """List what requests pin, and what their caps need so that a capped reply can still be full."""
