@@ -19,7 +19,10 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     max_n: Annotated[int, Meta(ge=1, le=10_000, description="longest reply")] = 1000
     category: Annotated[str, Meta(description="the item attribute that `categories_*` mean")] = "category"
     demographics: Annotated[tuple[str, ...], Meta(description="user attributes of the cold start; empty = all with few values")] = ()
-    decision_rate: Annotated[float, Meta(ge=0, le=1, description="share of replies whose decision record is kept")] = 1.0
+    decision_rate: Annotated[float, Meta(ge=0, le=1, description="share of replies that are recorded in full; of the others, what is needed to compute them again")] = 1.0
+    cache_entries: Annotated[int, Meta(ge=0, le=10_000_000, description="replies kept to be sent again while nothing changed; 0 = none")] = 50_000
+    cache_mb: Annotated[int, Meta(ge=1, le=1_000_000, description="MiB that these may take")] = 128
+    cache_seconds: Annotated[float, Meta(gt=0, le=86_400, description="time to live of a kept reply")] = 60.0
     sessions: Annotated[int, Meta(ge=0, le=10_000_000, description="visits held in memory, the latest ones")] = 100_000
     session_minutes: Annotated[
         float, Meta(gt=0, le=525_600, description="a visit ends so long after its last event, by the events' own time")

@@ -114,9 +114,9 @@ def weigh(
     starts = [configured, *(tuple(float(i == j) for j in range(count)) for i in range(count)), (1 / count,) * count]
     best = max((_floored(s, popular) for s in starts), key=judge)  # the first of equals: the configured weights
     for step in STEPS:
-        while (
-            trial := max((_floored(m, popular) for m in _moves(best, step)), key=judge, default=best)
-        ) and judge(trial) > judge(best):
+        while (trial := max((_floored(m, popular) for m in _moves(best, step)), key=judge, default=best)) and judge(
+            trial
+        ) > judge(best):
             best = trial
     return Choice(calibrations, best, judge(best), len(users), len(seen))
 

@@ -174,9 +174,7 @@ def _obstacle(live: Deployment, until: int | None, part: Part, users: int) -> st
     return ""
 
 
-def _system(
-    name: str, items: I32, values: dict[str, F64], rows: Bools, part: Part, config: Config
-) -> System:
+def _system(name: str, items: I32, values: dict[str, F64], rows: Bools, part: Part, config: Config) -> System:
     """Average one ranking over the users in `rows`."""
     at = config.training.at
     old = part.data.interactions

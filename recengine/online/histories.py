@@ -222,9 +222,7 @@ def _moved(values: _Array, place: int, value: float) -> _Array:
 
 
 def _rebuilt(row: History, block: list[Happening]) -> History:
-    entries = dict(
-        zip(row.items.tolist(), zip(row.weights.tolist(), row.times.tolist(), strict=True), strict=True)
-    )
+    entries = dict(zip(row.items.tolist(), zip(row.weights.tolist(), row.times.tolist(), strict=True), strict=True))
     touched: dict[int, int] = dict(zip(row.touched.tolist(), row.bits.tolist(), strict=True))
     for item, weight, time, bits, _ in block:
         extend(entries, item, weight, time)

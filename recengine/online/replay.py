@@ -1,45 +1,67 @@
-"""From the store to the state: at the opening all frames there are, later those that an ingest added.
+"""From the store to the state: at the opening all there is, later what an ingest added or what came late.
 
-Both go through `State.apply`, so a restart sees what the running process saw.
+All of it goes through `State.apply`, so a restart sees what the running process saw.
 """
 
-from recengine.config import EventType
-from recengine.online.state import EventsFrame, HistoriesFrame, ItemsFrame, State, UsersFrame
+import numpy as np
+
+from recengine.config import Config, Serving
+from recengine.online.state import EventsFrame, HistoriesFrame, ItemsFrame, SessionsFrame, State, UsersFrame
 from recengine.store.catalog import read_items, read_users
 from recengine.store.database import Database
-from recengine.store.events import read_events
+from recengine.store.events import order_kind, read_events, read_session_events
+from recengine.store.queries import query
+from recengine.store.sequence import last_seq
 from recengine.store.vocab import Vocabularies
 
-__all__ = ("catch_up", "restore")
+__all__ = ("catch_up", "mend", "restore")
 
 LARGE = 50_000
 """Events from which on a new base (1 us an event) is quicker than touching users one by one (10 us each)."""
 
 
-def restore(database: Database, ids: Vocabularies, rules: tuple[EventType, ...]) -> State:
-    """Make the state that serving starts from. Cost: about 1 us an event."""
-    state = State(rules, read_items(database), read_users(database))
-    _apply_all(state, database, ids)
+def restore(database: Database, ids: Vocabularies, config: Config) -> State:
+    """Make the state that serving starts from, as of the store's last frame. Cost: about 1 us an event."""
+    cursor = database.read()
+    refused = frozenset((user, purpose) for user, purpose in cursor.rows(query("store/read_refusals")))
+    state = State(config.event, ids, read_items(database), read_users(database), refused, config.serving)
+    _apply_all(state, last_seq(cursor), database)
+    _apply_sessions(state, database, config.serving)
     return state
 
 
-def catch_up(state: State, database: Database, ids: Vocabularies) -> None:
-    """Fold in what was stored since.
+def catch_up(state: State, database: Database, serving: Serving) -> None:
+    """Fold in what an ingest stored.
 
     The catalogues first, so that no event names an item that is not there. Users with late events are read anew, in
     the order of time, as a restart would read them; so is everybody after a large ingest, which is quicker.
     """
     state.apply(state.seq, ItemsFrame(read_items(database)))
     state.apply(state.seq, UsersFrame(read_users(database)))
-    events = read_events(database, after=state.seq)
+    events = read_events(database, after=state.last_event)
     if len(events.seq) > LARGE:
-        _apply_all(state, database, ids)
-        return
-    late = state.apply(int(events.seq.max(initial=-1)), EventsFrame(events, len(ids.users), len(ids.items)))
-    if len(late):
+        _apply_all(state, state.seq, database)
+    else:
+        kind = order_kind(database.read())
+        state.apply(state.seq, EventsFrame(events, len(state.ids.users), len(state.ids.items), kind))
+        mend(state, database)
+    _apply_sessions(state, database, serving)
+
+
+def mend(state: State, database: Database) -> None:
+    """Read users whose events came late anew, in the order of time; the store holds all that was folded."""
+    if state.late:
+        late = np.array(sorted(state.late), np.int32)
         state.apply(state.seq, HistoriesFrame(read_events(database, users=late)))
 
 
-def _apply_all(state: State, database: Database, ids: Vocabularies) -> None:
+def _apply_all(state: State, seq: int, database: Database) -> None:
     events = read_events(database)
-    state.apply(int(events.seq.max(initial=-1)), EventsFrame(events, len(ids.users), len(ids.items), whole=True))
+    kind = order_kind(database.read())
+    state.apply(seq, EventsFrame(events, len(state.ids.users), len(state.ids.items), kind, whole=True))
+
+
+def _apply_sessions(state: State, database: Database, serving: Serving) -> None:
+    since = state.latest - int(serving.session_minutes * 60e6) if state.kind == "timestamp" else 0
+    names, events = read_session_events(database, since=since)
+    state.apply(state.seq, SessionsFrame(names, events))

@@ -1,34 +1,57 @@
 """Online state: a fold over typed frames.
 
-`apply(seq, frame)` is its only mutator, for the first load, for every later batch and for replay.
+`apply(seq, frame)` is its only mutator, for the first load, for what is learned live, after a restart and in a replay.
 
-A frame is columnar, so that one call carries one event or ten million. What requests read - histories, the two
-catalogues - lives here and nowhere else; factors and neighbours live in the deployment.
+Two kinds of frames: those that the store gives (columns of any size, for the opening and after an ingest) and `Group`,
+some frames of the journal, which carry ids as text. Folding a group gives ids their rows and events their numbers, in
+the order of the journal, so that every fold of the same frames comes to the same; what a group came to (`Folded`) is
+what the store has yet to write.
+
+What requests read - histories, the two catalogues, vocabularies, consents - lives here and nowhere else; factors and
+neighbours live in the deployment.
 """
 
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from threading import Lock
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
 
 from recengine.config import EventType, Serving
+from recengine.online.catalogues import revised
 from recengine.online.counters import Counters
 from recengine.online.histories import Histories
 from recengine.online.sessions import Sessions
-from recengine.types import I32, Catalogue, EventColumns
+from recengine.store.events import OrderKind
+from recengine.store.ledger import Consents, Decided, Folded, Forgotten, Ingested, NewEvents, NewVersions, Part
+from recengine.store.vocab import FORGOTTEN, Vocabularies
+from recengine.types import MICROSECONDS_FROM, Catalogue, EventColumns
+from recengine.types.frames import (
+    ConsentFrame,
+    DecisionFrame,
+    EraseFrame,
+    EventFrame,
+    Frame,
+    IngestFrame,
+    ItemFrame,
+    UserFrame,
+)
 
-__all__ = ("EventsFrame", "Frame", "HistoriesFrame", "ItemsFrame", "State", "UsersFrame")
+__all__ = ("EventsFrame", "Group", "HistoriesFrame", "ItemsFrame", "SessionsFrame", "State", "StateFrame", "UsersFrame")
 
 
 class EventsFrame(msgspec.Struct, frozen=True):
-    """New events, ordered by (user, time, seq). The first frame, or one of a share of all, makes a new base."""
+    """New events of the store, ordered by (user, time, seq)."""
 
     events: EventColumns
     n_users: int
     n_items: int
+    kind: OrderKind | None
+    """What their order means."""
     whole: bool = False
-    """These are all events there are."""
+    """These are all events there are: they make a new base."""
 
 
 class HistoriesFrame(msgspec.Struct, frozen=True):
@@ -37,61 +60,222 @@ class HistoriesFrame(msgspec.Struct, frozen=True):
     events: EventColumns
 
 
+class SessionsFrame(msgspec.Struct, frozen=True):
+    """The events of the latest visits that the store holds, in the order in which they came."""
+
+    names: Sequence[str]
+    events: EventColumns
+
+
 class ItemsFrame(msgspec.Struct, frozen=True):
-    """The catalogue as it stands from now on."""
+    """The catalogue as it stands in the store."""
 
     items: Catalogue
 
 
 class UsersFrame(msgspec.Struct, frozen=True):
-    """The users as they stand from now on."""
+    """The users as they stand in the store."""
 
     users: Catalogue
 
 
-Frame: TypeAlias = EventsFrame | HistoriesFrame | ItemsFrame | UsersFrame
+class Group(msgspec.Struct, frozen=True):
+    """Frames of the journal that follow each other; `seq` is that of the last."""
+
+    frames: Sequence[Frame]
+
+
+StateFrame: TypeAlias = EventsFrame | HistoriesFrame | SessionsFrame | ItemsFrame | UsersFrame | Group
+
+
+PERSONALISATION = "personalisation"
+"""The purpose without which a user is answered as nobody in particular."""
 
 
 class State:
-    """Everything that serving knows and training does not have to be run for."""
+    """Everything that serving knows and training does not have to be run for.
+
+    Parameters
+    ----------
+    rules : what event types mean.
+    ids : the vocabularies; the fold is their only writer while no ingest runs.
+    items, users : the two catalogues.
+    refused : (user, purpose) that are not allowed.
+    serving : how many visits are held, and for how long.
+    """
 
     def __init__(
-        self, rules: tuple[EventType, ...], items: Catalogue, users: Catalogue, serving: Serving | None = None
+        self,
+        rules: tuple[EventType, ...],
+        ids: Vocabularies,
+        items: Catalogue,
+        users: Catalogue,
+        refused: frozenset[tuple[int, str]],
+        serving: Serving,
     ) -> None:
         self._rules = rules
+        self._serving = serving
         self._lock = Lock()
         rows, places = np.empty(0, np.int32), np.empty(0, np.int64)
         nothing = EventColumns(places, rows, rows, rows.astype(np.int16), rows.astype(np.float32), places, ())
+        self.ids = ids
         self.histories = Histories(rules, nothing, 0, 0)
         self.counters = Counters(rules)
         """How much everybody does with each item."""
-        self.sessions = Sessions(rules, serving or Serving())
+        self.sessions = Sessions(rules, serving)
         """What happened in the latest visits."""
         self.items = items
         self.users = users
         self.types: tuple[str, ...] = ()
         """Event types by code, as the store numbers them."""
         self.seq = -1
-        """Of the last frame applied."""
+        """Of the last frame of the journal that was folded in."""
+        self.last_event = -1
+        """The number of the last event."""
+        self.latest = 0
+        """The last moment, or order, of any event."""
+        self.kind: OrderKind | None = None
+        """What the order of events means here; None before the first."""
+        self.refused = refused
+        """(user, purpose) that are not allowed."""
+        self.late: set[int] = set()
+        """Users with events that came late: their entries stand in the order of arrival until they are read anew."""
+        self._described: dict[int, object] = {}
+        """A new object for each version of a user since the users were read."""
 
-    def apply(self, seq: int, frame: Frame) -> I32:
-        """Fold one frame in; frames come in the order of `seq`. Returns users whose events came late, if any."""
-        late = np.empty(0, np.int32)
+    def apply(self, seq: int, frame: StateFrame) -> Folded:
+        """Fold one frame in; frames come in the order of `seq`, that of the last frame of the journal in it.
+
+        Returns what the store has yet to write: something only for a `Group`.
+        """
         with self._lock:
             match frame:
                 case EventsFrame(whole=True):
-                    self.types = frame.events.types
+                    self._note(frame)
                     self.histories = Histories(self._rules, frame.events, frame.n_users, frame.n_items)
                     self.counters.restart(frame.events)
                 case EventsFrame():
-                    self.types = frame.events.types
-                    late = self.histories.apply(frame.events)
+                    self._note(frame)
+                    self.late.update(self.histories.apply(frame.events).tolist())
                     self.counters.apply(frame.events)
                 case HistoriesFrame():
                     self.histories.replace(frame.events)
+                    self.late.difference_update(frame.events.user.tolist())
+                case SessionsFrame():
+                    self.sessions = Sessions(self._rules, self._serving)
+                    self.sessions.apply(frame.names, frame.events)
                 case ItemsFrame():
                     self.items = frame.items
                 case UsersFrame():
                     self.users = frame.users
+                    self._described = {}
+                case Group():
+                    parts = [part for run in self._runs(frame.frames) for part in run]
+                    self.seq = max(self.seq, seq)
+                    return Folded(seq, tuple(parts))
             self.seq = max(self.seq, seq)
-        return late
+        return Folded(seq, ())
+
+    def stamp(self, user: int) -> tuple[object, ...]:
+        """Return what a reply to `user` (-1 = unknown) rests on: the same objects again as long as nothing changed."""
+        return (self.histories.token(user), self.items, self.refused, self._described.get(user, self._described))
+
+    # ------------------------------------------------------------------------------------------------ inside
+
+    def _note(self, frame: EventsFrame) -> None:
+        events = frame.events
+        self.kind = frame.kind
+        self.types = events.types
+        self.last_event = max(self.last_event, int(events.seq.max(initial=-1)))
+        self.latest = max(self.latest, int(events.time.max(initial=0)))
+
+    def _runs(self, frames: Sequence[Frame]) -> Iterator[Sequence[Part]]:
+        for kind, run in groupby(frames, type):
+            same: Any = list(run)
+            if kind is EventFrame:
+                yield (self._events(same),)
+            elif kind is DecisionFrame:
+                yield (Decided(same),)
+            elif kind is ItemFrame:
+                yield (self._items(same),)
+            elif kind is UserFrame:
+                yield (self._users(same),)
+            elif kind is ConsentFrame:
+                yield (self._consents(same),)
+            elif kind is IngestFrame:
+                yield [Ingested(frame.ingests) for frame in same]
+            elif kind is EraseFrame:
+                yield [part for frame in same for part in self._erase(frame)]
+
+    def _events(self, frames: Sequence[EventFrame]) -> NewEvents:
+        ids, n = self.ids, len(frames)
+        user = np.array(ids.users.admit([f.user_id for f in frames]), np.int32)
+        item = np.array(ids.items.admit([f.item_id for f in frames]), np.int32)
+        code = np.array(ids.types.admit([f.type for f in frames]), np.int16)
+        value = np.array([np.nan if f.value is None else f.value for f in frames], np.float32)
+        seq = np.arange(self.last_event + 1, self.last_event + 1 + n, dtype=np.int64)
+        if self.kind is None:  # the first event decides
+            given = frames[0].time
+            self.kind = "timestamp" if given is None or given >= MICROSECONDS_FROM else "integer"
+        time = np.array([self._moment(f) for f in frames], np.int64)
+        if len(ids.types) > len(self.types):
+            self.types = (*self.types, *ids.types.since(len(self.types)))
+        if len(ids.items) > self.items.n:  # an item that only an event names: nothing is known of it
+            self.items = revised(self.items, (), (), len(ids.items))
+        self.last_event += n
+        order = np.lexsort((seq, time, user)) if n > 1 else slice(None)
+        ordered = EventColumns(seq[order], user[order], item[order], code[order], value[order], time[order], self.types)
+        self.late.update(self.histories.apply(ordered).tolist())
+        self.counters.apply(ordered)
+        texts = [(f.event_id, f.session_id, f.request_id) for f in frames]
+        if any(f.session_id is not None for f in frames):
+            self.sessions.apply(
+                [f.session_id for f in frames], EventColumns(seq, user, item, code, value, time, self.types)
+            )
+        return NewEvents(seq, user, item, code, value, time, self.kind, texts)
+
+    def _moment(self, frame: EventFrame) -> int:
+        """Say when an event was; what comes without a moment comes after all there is, or now."""
+        moment = frame.time
+        if moment is None:
+            moment = frame.at if self.kind == "timestamp" else self.latest + 1
+        self.latest = max(self.latest, moment)
+        return moment
+
+    def _items(self, frames: Sequence[ItemFrame]) -> NewVersions:
+        rows = np.array(self.ids.items.admit([f.item_id for f in frames]), np.int32)
+        self.items = revised(self.items, rows, frames, len(self.ids.items))
+        return NewVersions("item", rows, frames)
+
+    def _users(self, frames: Sequence[UserFrame]) -> NewVersions:
+        rows = np.array(self.ids.users.admit([f.user_id for f in frames]), np.int32)
+        self.users = revised(self.users, rows, frames, len(self.ids.users))
+        for row in rows.tolist():
+            self._described[row] = object()
+        return NewVersions("user", rows, frames)
+
+    def _consents(self, frames: Sequence[ConsentFrame]) -> Consents:
+        rows = self.ids.users.admit([f.user_id for f in frames])
+        refused = set(self.refused)
+        for row, frame in zip(rows, frames, strict=True):
+            (refused.discard if frame.granted else refused.add)((row, frame.purpose))
+        self.refused = frozenset(refused)
+        return Consents(rows, frames)
+
+    def _erase(self, frame: EraseFrame) -> Sequence[Forgotten]:
+        row = self.ids.users.row(frame.user_id)
+        if row < 0:
+            return ()
+        self._forget(row)
+        return (Forgotten(row, frame.user_id),)
+
+    def _forget(self, user: int) -> None:
+        self.histories.forget(user)
+        self.sessions.forget(user)
+        self.ids.users.forget(user)
+        if user < self.users.n:
+            self.users = revised(
+                self.users, np.array([user], np.int32), (UserFrame(FORGOTTEN, {}, 0, merge=False),), self.users.n
+            )
+        self._described[user] = object()
+        self.refused = frozenset(pair for pair in self.refused if pair[0] != user)

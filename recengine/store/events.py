@@ -19,7 +19,17 @@ from recengine.store.database import Database
 from recengine.store.queries import query
 from recengine.types import I32, EventColumns
 
-__all__ = ("EventSink", "OrderKind", "Span", "order_kind", "read_events", "set_order_kind", "span")
+__all__ = (
+    "EventSink",
+    "OrderKind",
+    "Span",
+    "order_kind",
+    "read_events",
+    "read_session_events",
+    "recent_event_ids",
+    "set_order_kind",
+    "span",
+)
 
 OrderKind = Literal["timestamp", "integer"]
 CHUNK = 1 << 20
@@ -46,6 +56,17 @@ def read_events(
         table = cursor.table(query("store/read_events"), params)
     else:
         table = cursor.table(query("store/read_events_of"), {**params, "users": users.tolist()})
+    return _columns(table, cursor)
+
+
+def read_session_events(database: Database, *, since: int) -> tuple[list[str], EventColumns]:
+    """Read the events of visits from the moment `since` on, in the order in which they came, and their sessions."""
+    cursor = database.read()
+    table = cursor.table(query("store/read_session_events"), {"since": since})
+    return table["session_id"].to_pylist(), _columns(table, cursor)
+
+
+def _columns(table: pa.Table, cursor: Cursor) -> EventColumns:
     types = tuple(cursor.table(query("store/read_event_types"))["id"].to_pylist())
     return EventColumns(
         seq=_column(table, "seq", np.int64),
@@ -60,6 +81,12 @@ def read_events(
 
 def _column(table: pa.Table, name: str, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     return np.ascontiguousarray(table[name].to_numpy(), dtype=dtype)
+
+
+def recent_event_ids(database: Database, limit: int) -> list[str]:
+    """List the ids of the latest events that have one, oldest first."""
+    found = database.read().table(query("store/read_recent_event_ids"), {"limit": limit})["event_id"].to_pylist()
+    return list(reversed(found))
 
 
 def order_kind(cursor: Cursor) -> OrderKind | None:

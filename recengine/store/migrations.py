@@ -24,7 +24,13 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "create_sources",
         "create_decisions",
     ),
-    ("begin_marks",),
+    (
+        "begin_marks",
+        "create_consents",
+        "extend_decisions_seq",
+        "extend_decisions_request",
+        "extend_decisions_same_as",
+    ),
 )
 """Step v (counted from 0) leads from schema v to v + 1; each is a list of queries in `sql/store`."""
 

@@ -20,12 +20,22 @@ from recengine.store.database import Database
 from recengine.store.queries import query
 from recengine.types import I32, Bools
 
-__all__ = ("MAX_ID_BYTES", "Draft", "Vocabularies", "Vocabulary", "load_vocabularies", "valid_id")
+__all__ = (
+    "FORGOTTEN",
+    "MAX_ID_BYTES",
+    "Draft",
+    "Name",
+    "Vocabularies",
+    "Vocabulary",
+    "load_vocabularies",
+    "save_ids",
+    "valid_id",
+)
 
 MAX_ID_BYTES = 256
-_CONTROL = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
-)
+FORGOTTEN = ""
+"""The name of a row whose user was forgotten; no id is empty."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 """C0, C1, line ends, what turns the direction of text (UAX #9) and the byte order mark; half a surrogate pair."""
 Name = Literal["user_ids", "item_ids", "event_types"]
 
@@ -45,7 +55,7 @@ class Vocabulary:
 
     def __init__(self, ids: Iterable[str] = ()) -> None:
         self._ids: list[str] = list(ids)
-        self._rows: dict[str, int] = {name: row for row, name in enumerate(self._ids)}
+        self._rows: dict[str, int] = {name: row for row, name in enumerate(self._ids) if name != FORGOTTEN}
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -75,6 +85,28 @@ class Vocabulary:
                 f"rows {min(listed)} to {max(listed)} of a vocabulary of {len(names)}", hint="please report this"
             )
         return [names[row] for row in listed]
+
+    def admit(self, names: Sequence[str]) -> list[int]:
+        """Look up ids, giving new ones the next rows; for the fold, which is the only writer while no ingest runs."""
+        rows = self._rows
+        out = []
+        for name in names:
+            row = rows.get(name, -1)
+            if row < 0:
+                row = len(self._ids)
+                self._ids.append(name)  # first the name, so that a row that is found can be named
+                rows[name] = row
+            out.append(row)
+        return out
+
+    def since(self, row: int) -> list[str]:
+        """List the ids from `row` on."""
+        return self._ids[row:]
+
+    def forget(self, row: int) -> None:
+        """Take the name from a row; the row stays, since models count by it."""
+        self._rows.pop(self._ids[row], None)
+        self._ids[row] = FORGOTTEN
 
     def extend(self, rows: Mapping[str, int]) -> None:
         """Append ids with the rows that follow, in order, once they are committed."""
@@ -141,13 +173,7 @@ class Draft:
         """Append what is new to the database within the running transaction; returns how many."""
         fresh = self.added[self._saved :]
         if fresh:
-            start = len(self._base) + self._saved
-            code = np.int16 if self._table == "event_types" else np.int32
-            frame = pa.table(
-                {"row": np.arange(start, start + len(fresh), dtype=code), "id": pa.array(fresh, pa.string())}
-            )
-            with cursor.registered("new_ids", frame):
-                cursor.execute(query(f"store/append_{self._table}"))
+            save_ids(cursor, self._table, len(self._base) + self._saved, fresh)
             self._saved = len(self.added)
         return len(fresh)
 
@@ -176,3 +202,13 @@ def load_vocabularies(database: Database) -> Vocabularies:
     tables: tuple[Name, ...] = ("user_ids", "item_ids", "event_types")
     users, items, types = (Vocabulary(cursor.table(query(f"store/read_{table}"))["id"].to_pylist()) for table in tables)
     return Vocabularies(users, items, types)
+
+
+def save_ids(cursor: Cursor, table: Name, start: int, ids: Sequence[str]) -> None:
+    """Append ids with the rows from `start` on, within the running transaction."""
+    if not ids:
+        return
+    code = np.int16 if table == "event_types" else np.int32
+    frame = pa.table({"row": np.arange(start, start + len(ids), dtype=code), "id": pa.array(ids, pa.string())})
+    with cursor.registered("new_ids", frame):
+        cursor.execute(query(f"store/append_{table}"))

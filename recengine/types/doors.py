@@ -72,7 +72,8 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
 
     item_id: Id
     attributes: Attributes = {}
-    available: bool = True
+    available: bool | None = None
+    """None = yes for a first version and in a PUT, as it was in a PATCH."""
     valid_from: Any = None
     """A datetime; None = since ever for a first version, now for a later one."""
 

@@ -14,7 +14,7 @@ from tests.house.test_rules import plant
 
 FILES = sorted((ROOT / "sql").rglob("*.sql"))
 HEADER = re.compile(r"-- what: (?P<what>\S.*)\n-- params: (?P<params>\S.*)\n-- rows: (?P<rows>\S.*)\n(?P<statement>[^-\s][\s\S]*)")
-FRAMES = {"event_batch": "SELECT * FROM events LEFT JOIN event_ids USING (seq)", "decision_batch": "SELECT * FROM decisions"}
+FRAMES = {"event_batch": "SELECT * FROM events LEFT JOIN event_ids USING (seq)", "decision_batch": "SELECT * FROM decisions", "consent_batch": "SELECT * FROM consents"}
 """Arrow batches that a query reads by name, where their columns are those of a table."""
 AS_OF = re.compile(r"\bFROM\s+events\b")
 NEEDS_NO_MOMENT = {"event_span"}

@@ -8,7 +8,7 @@ from recengine.config import Config
 from recengine.online.counters import step_for
 from recengine.online.recommender import Recommender
 from recengine.online.state import EventsFrame, State
-from recengine.store.vocab import Vocabulary
+from recengine.store.vocab import Vocabularies, Vocabulary
 from recengine.types import EventColumns, Request, SessionEvent
 from tests.laws.world import CATEGORIES, N_ITEMS, N_USERS, TYPES, patient, world
 
@@ -37,9 +37,10 @@ def stored(events, user, first_seq):
 
 def living(shop, users=()):
     """Return a state of its own over the same shop, and a recommender over it."""
-    state = State(shop.config.event, shop.state.items, shop.state.users, shop.config.serving)
-    state.apply(int(shop.events.seq.max()), EventsFrame(shop.events, N_USERS, N_ITEMS, whole=True))
     names = Vocabulary([*(f"u{k}" for k in range(N_USERS)), *users])
+    ids = Vocabularies(names, shop.items, Vocabulary(shop.events.types))
+    state = State(shop.config.event, ids, shop.state.items, shop.state.users, frozenset(), shop.config.serving)
+    state.apply(-1, EventsFrame(shop.events, N_USERS, N_ITEMS, "timestamp", whole=True))
     return state, Recommender(shop.recommender.deployment, state, names, shop.items, shop.config)
 
 
@@ -57,7 +58,7 @@ def test_told_recorded_and_in_session_come_to_the_same(seed):
     first = int(shop.events.seq.max()) + 1
     anonymous = reply_of(recommender, Request(n=20, events=events, explain=True))
     columns = stored(events, N_USERS, first)
-    state.apply(first + len(events), EventsFrame(columns, N_USERS + 1, N_ITEMS))
+    state.apply(first + len(events), EventsFrame(columns, N_USERS + 1, N_ITEMS, "timestamp"))
     state.sessions.apply(["s1"] * len(events), columns)
     known = reply_of(recommender, Request(user_id="visitor", n=20, explain=True))
     assert anonymous == known
@@ -76,7 +77,7 @@ def test_told_events_come_after_what_the_session_and_the_user_did():
     assert reply_of(recommender, Request(session_id="s1", n=20, events=events[4:])) == whole
 
     user = reply_of(recommender, Request(user_id="u1", n=20, events=events))
-    state.apply(first + 8, EventsFrame(stored(events, 1, first), N_USERS, N_ITEMS))
+    state.apply(first + 8, EventsFrame(stored(events, 1, first), N_USERS, N_ITEMS, "timestamp"))
     assert reply_of(recommender, Request(user_id="u1", n=20)) == user
 
 

@@ -14,7 +14,7 @@ from recengine.features.interaction import event_weights, interactions
 from recengine.online.recommender import Recommender
 from recengine.online.state import EventsFrame, State
 from recengine.retrieval.deployment import Member, assemble
-from recengine.store.vocab import Vocabulary
+from recengine.store.vocab import Vocabularies, Vocabulary
 from recengine.types import NO_TIME, Catalogue, Column, EventColumns, Mask, Query, TrainingData
 
 N_USERS, N_ITEMS = 40, 90
@@ -110,9 +110,10 @@ def made(seed, config, users):
     deployment = assemble(
         "v1", members, popularity, Demographic().fit(data), n_users=N_USERS, n_items=N_ITEMS, last_seq=int(events.seq.max())
     )
-    state = State(config.event, items, users)
-    state.apply(int(events.seq.max()), EventsFrame(events, N_USERS, N_ITEMS, whole=True))
     user_ids, item_ids = Vocabulary(f"u{k}" for k in range(N_USERS)), Vocabulary(f"i{k}" for k in range(N_ITEMS))
+    ids = Vocabularies(user_ids, item_ids, Vocabulary(events.types))
+    state = State(config.event, ids, items, users, frozenset(), config.serving)
+    state.apply(-1, EventsFrame(events, N_USERS, N_ITEMS, "timestamp", whole=True))
     return World(config, state, Recommender(deployment, state, user_ids, item_ids, config), user_ids, item_ids, events)
 
 

@@ -45,7 +45,7 @@ def some(few, all_of_them):
 
 def damaged(path, *, flips=0, size=None, seed=0):
     raw = bytearray(path.read_bytes())
-    choose = random.Random(seed)  # noqa: S311
+    choose = random.Random(seed)
     for _ in range(flips):
         bit = choose.randrange(len(raw) * 8)
         raw[bit // 8] ^= 1 << bit % 8
@@ -75,7 +75,7 @@ def test_a_crash_loses_nothing(shop):
 
 @pytest.mark.parametrize("seed", some(6, 40))
 def test_a_log_that_was_cut_anywhere_is_made_good_from_the_journal(shop, seed):
-    damaged(wal(shop), size=random.Random(seed).random())  # noqa: S311
+    damaged(wal(shop), size=random.Random(seed).random())
     all_there(shop)
 
 

@@ -123,6 +123,8 @@ def ingest(
             if "events" in sources:
                 reports.append(ingest_events(write, sources["events"]))
             count_ingest(cursor)
+            if any(report.stored for report in reports):
+                count_ingest(cursor)
             return tuple(reports)
 
     def committed() -> None:

@@ -1,0 +1,218 @@
+"""The engine: opens a data directory and holds it all.
+
+It is what an application embeds and what the command line calls.
+
+An `Engine` is thread-safe: any number of threads may ask while one ingests or trains. A new deployment, or new
+data, becomes visible whole: a request sees the state before or after, never between.
+"""
+
+import logging
+import os
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from recengine.config import Config, load
+from recengine.engine.answers import Answers
+from recengine.engine.held import shut
+from recengine.engine.records import Records
+from recengine.errors import StoreCorrupt, StoreFailed
+from recengine.offline import cycle
+from recengine.offline.ingest import IngestReport, ingest
+from recengine.online.replay import catch_up
+from recengine.store import directory
+from recengine.store.backup import BackupReport, backup
+from recengine.store.database import FILE, Database
+from recengine.store.journal import Journal
+from recengine.store.recovery import open_store
+from recengine.store.sequence import ingests
+from recengine.types.frames import IngestFrame
+
+__all__ = ("Engine",)
+
+log = logging.getLogger("recengine.engine")
+
+
+class Engine(Answers, Records):
+    """A recommendation engine over one data directory.
+
+    Use `Engine.open(path)` as a context manager, or call `close()`.
+    """
+
+    def __init__(self, path: Path, config: Config, database: Database, journal: Journal) -> None:
+        super().__init__(path, config, database, journal)
+        self._shut = weakref.finalize(self, shut, self._keeper, self._feedback, database)
+        """Closes at the latest when the interpreter ends, so that a script that stops in an error loses no record."""
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], *, config: Config | None = None, create: bool = False) -> Self:
+        """Open the data directory at `path`; with `create`, make it where there is none.
+
+        Raises
+        ------
+        DirectoryInvalid : there is no data directory, or something else.
+        StoreLocked : another process has it open.
+        StoreCorrupt, StoreTooNew : the database cannot be used.
+        ConfigInvalid : `recengine.toml` does not parse.
+
+        A damaged deployment is no reason not to open: asking it raises `BadArtifact`, and training or rolling back
+        mends it.
+        """
+        folder = Path(path)
+        if create and not (folder / FILE).exists():
+            directory.create(folder)
+        directory.check(folder)
+        config = config or load(folder / directory.CONFIG)
+        try:
+            return cls(folder, config, *open_store(folder, config.store))
+        except StoreCorrupt:  # damage that only reading met: look at every block, and heal
+            return cls(folder, config, *open_store(folder, config.store, suspect=True))
+
+    def close(self) -> None:
+        """Write what is buffered and let the data directory go. Closing twice is fine."""
+        self._shut()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # ------------------------------------------------------------------------------------------------ offline
+
+    def ingest(
+        self,
+        *,
+        events: Any = None,
+        items: Any = None,
+        users: Any = None,
+        columns: Mapping[str, str] | None = None,
+        strict: bool = False,
+        **options: Any,
+    ) -> IngestReport:
+        """Read events, items and users from files or frames.
+
+        What is bad goes to quarantine, what is known is passed over.
+
+        Parameters
+        ----------
+        events, items, users : a path, glob or list of paths (CSV, Parquet, JSONL; .gz, .zst), a pandas, polars or
+            pyarrow frame, dicts, or `Event`, `Item`, `User`.
+        columns : role -> column name, such as `{"user": "userId", "order": "timestamp"}`.
+        strict : refuse the whole call at the first bad row.
+        options : further keywords of `offline.ingest.ingest`.
+
+        Raises
+        ------
+        DataError : a source or column cannot be used, or `strict` met a bad row; nothing was written.
+        """
+        with self._writing:
+            before = self._ingests()
+            try:
+                with self._feedback.held():
+                    try:
+                        return ingest(
+                            self._database,
+                            self._ids,
+                            events=events,
+                            items=items,
+                            users=users,
+                            columns=columns,
+                            strict=strict,
+                            quarantine=self.path / directory.QUARANTINE,
+                            types=self.config.event,
+                            **options,
+                        )
+                    finally:  # whatever came after the commit, what was stored is served
+                        catch_up(self._state, self._database, self.config.serving)
+            finally:
+                self._mark(before)
+
+    def train(self, *, threads: int = 0, **options: Any) -> cycle.CycleReport:
+        """Run the offline spine: build, train, validate, gate, deploy; the new deployment answers from then on.
+
+        Parameters
+        ----------
+        threads : cores to train with; 0 = as configured.
+        options : further keywords of `offline.cycle.train`: `as_of`, `force`, `progress`.
+
+        Raises
+        ------
+        EmptyData : there is too little to learn from.
+        GateFailed : the candidate is worse than what is live; the live deployment stays.
+        """
+        with self._training:
+            self._feedback.flush()  # so that it learns from everything that was acknowledged
+            try:
+                return cycle.train(self._database, self.artifacts, self._config_for(threads), **options)
+            finally:  # an error after the switch must not leave the older deployment answering
+                self._reload()
+
+    def promote(self, version: str) -> None:
+        """Make `version` the live deployment."""
+        with self._training:
+            self.artifacts.promote(version)
+            self._reload()
+
+    def rollback(self) -> str:
+        """Go back to the deployment that was live before; returns its version."""
+        with self._training:
+            version = self.artifacts.rollback()
+            self._reload()
+        return version
+
+    def backup(self, target: str | os.PathLike[str]) -> BackupReport:
+        """Copy the data directory to `target`, verified, while it is in use.
+
+        Raises
+        ------
+        DirectoryInvalid : there is something at `target`, or nothing can be written there.
+        """
+        self._feedback.flush()
+        return backup(self._database, Path(target))
+
+    def facts(self) -> dict[str, Any]:
+        """Count what the engine holds."""
+        feedback, replies = self._feedback, self._replies
+        return {
+            "users": len(self._ids.users),
+            "items": len(self._ids.items),
+            "last event": self._state.last_event,
+            "live": self.artifacts.current() or "none",
+            "journal": self._journal.last_seq,
+            "behind": self._ledger.behind,
+            "events stored": feedback.stored,
+            "events known": feedback.duplicates,
+            "replies kept": len(replies),
+            "replies kept, bytes": replies.bytes,
+            "cache hits": replies.hits,
+            "cache misses": replies.misses,
+            "records lost": feedback.dropped,
+        }
+
+    # ------------------------------------------------------------------------------------------------ inside
+
+    def _ingests(self) -> int:
+        return ingests(self._database.read())
+
+    def _mark(self, before: int) -> None:
+        """Say in the journal that an ingest went past it, and have a snapshot made that holds it."""
+        now = self._ingests()
+        if now > before:
+            try:
+                self._feedback.put((IngestFrame(now),))
+            except StoreFailed as err:  # the next opening notes it
+                log.warning("ingest %d is stored, and could not be noted in the journal yet: %s", now, err.message)
+            self._keeper.ask()
+
+    def _config_for(self, threads: int) -> Config:
+        if threads < 1:
+            return self.config
+        training = msgspec.structs.replace(self.config.training, threads=threads)
+        return msgspec.structs.replace(self.config, training=training)

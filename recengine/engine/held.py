@@ -1,0 +1,97 @@
+"""What an open engine holds: store, journal, the fold over both, the loop that feeds it, the live deployment."""
+
+from pathlib import Path
+from threading import Lock
+
+from recengine.artifacts import ArtifactStore
+from recengine.config import Config
+from recengine.errors import ModelError, NotTrained, RecEngineError
+from recengine.online.feedback import Feedback
+from recengine.online.recent import LIMIT, Recent
+from recengine.online.recommender import Recommender
+from recengine.online.replay import restore
+from recengine.online.replies import Replies
+from recengine.retrieval import deployment as deployments
+from recengine.store import directory
+from recengine.store.database import Database
+from recengine.store.events import recent_event_ids
+from recengine.store.journal import Journal
+from recengine.store.ledger import Ledger
+from recengine.store.snapshot import Keeper
+from recengine.store.vocab import load_vocabularies
+from recengine.types import Request
+
+__all__ = ("Held", "shut")
+
+
+class Held:
+    """The parts that the faces of an engine share.
+
+    Parameters
+    ----------
+    database, journal : open; the journal may be ahead: what the database lacks is folded here.
+    """
+
+    def __init__(self, path: Path, config: Config, database: Database, journal: Journal) -> None:
+        self.path = path
+        self.config = config
+        self.artifacts = ArtifactStore(path / directory.ARTIFACTS)
+        self._database = database
+        self._journal = journal
+        self._ids = load_vocabularies(database)
+        self._state = restore(database, self._ids, config)
+        self._ledger = Ledger(database, self._ids, self._state.seq)
+        self._replies = Replies(config.serving.cache_entries, config.serving.cache_mb << 20)
+        self._writing = Lock()
+        self._training = Lock()
+        recent = Recent()
+        recent.add(recent_event_ids(database, LIMIT))
+        self._feedback = Feedback(database, journal, self._state, self._ledger, recent)
+        self._keeper = Keeper(database, journal, config.store)
+        try:
+            self.replayed = self._feedback.replay()
+            """Frames that the journal held beyond the database at the opening."""
+            self._live: Recommender | RecEngineError
+            self._reload()
+        except BaseException:
+            shut(self._keeper, self._feedback, database)
+            raise
+
+    def spine(self) -> Recommender:
+        """Return what answers now, for those who want its traces.
+
+        Raises
+        ------
+        NotTrained : nothing is deployed yet.
+        BadArtifact : the live deployment is damaged.
+        """
+        live = self._live
+        if isinstance(live, RecEngineError):
+            raise type(live)(live.message, hint=live.hint)
+        return live
+
+    def _load(self) -> Recommender:
+        version = self.artifacts.current()
+        if version is None:
+            raise NotTrained(f"{self.path}: nothing is deployed yet", hint=f"run `recengine train {self.path}`")
+        live = deployments.load(self.artifacts.open(version), version)
+        recommender = Recommender(live, self._state, self._ids.users, self._ids.items, self.config)
+        if self._state.items.n:
+            recommender.recommend([Request()])  # what is packed and laid out at first use is so before anybody waits
+        return recommender
+
+    def _reload(self) -> None:
+        try:
+            self._live = self._load()
+        except ModelError as err:  # raised again to whoever asks; see `Engine.open`
+            self._live = err
+        self._replies.clear()
+
+
+def shut(keeper: Keeper, feedback: Feedback, database: Database) -> None:
+    """Let go of everything in its order: what waits is written first."""
+    keeper.close()
+    try:
+        feedback.close()
+    finally:
+        database.close()

@@ -1,0 +1,74 @@
+"""From replies to decision frames: what was shown, in full at the configured rate, else what recomputes it.
+
+Called when a reply is finished; its frames go to the journal without anybody waiting for them.
+"""
+
+import time
+import zlib
+from collections.abc import Sequence
+
+import msgspec
+
+from recengine.online.trace import Trace
+from recengine.types import Request, Response
+from recengine.types.frames import DecisionFrame
+
+__all__ = ("again", "decisions")
+
+_encode = msgspec.json.Encoder().encode
+
+
+def decisions(
+    requests: Sequence[Request], replies: Sequence[Response], trace: Trace, *, seq: int, rate: float
+) -> list[DecisionFrame]:
+    """Record replies that were answered together. Cost: about 5 us a reply in full.
+
+    Parameters
+    ----------
+    seq : of the last frame that was folded before the replies were computed.
+    rate : share of replies that are recorded in full, 0..1, chosen by the request id.
+    """
+    at = time.time_ns() // 1_000
+    limit, times = int(rate * 2**32), dict(trace.times)
+    out = []
+    for request, reply in zip(requests, replies, strict=True):
+        asked = _encode(request).decode()
+        if zlib.crc32(reply.request_id.encode()) >= limit:
+            out.append(
+                DecisionFrame(
+                    reply.request_id,
+                    at,
+                    reply.user_id,
+                    reply.version,
+                    reply.cold,
+                    seq=seq,
+                    batch=len(replies),
+                    request=asked,
+                )
+            )
+            continue
+        items = reply.items
+        out.append(
+            DecisionFrame(
+                reply.request_id,
+                at,
+                reply.user_id,
+                reply.version,
+                reply.cold,
+                tuple([i.item_id for i in items]),
+                tuple([i.score for i in items]),
+                tuple([i.reason for i in items]),
+                tuple([i.contributions for i in items]),
+                reply.degraded,
+                len(replies),
+                times,
+                seq,
+                asked,
+            )
+        )
+    return out
+
+
+def again(request_id: str, user_id: str | None, version: str, first: str) -> DecisionFrame:
+    """Record that the kept reply `first` was sent once more, as `request_id`."""
+    return DecisionFrame(request_id, time.time_ns() // 1_000, user_id, version, same_as=first)

@@ -1,0 +1,311 @@
+"""The loop between the spines: event -> frame -> journal -> fold -> acknowledge -> DuckDB.
+
+One thread takes whatever waits, makes it durable with one fdatasync, folds it into the state and wakes the callers; the
+next sync starts as soon as the last one ended, so that the group grows with the load and nobody waits for a timer.
+Why the fold comes before the acknowledgement: whoever is told that an event is stored gets, from then on, replies that
+reflect it. DuckDB follows behind, in batches (`store/ledger.py`).
+
+While an ingest holds the store (`held`), groups are made durable and acknowledged, and folded right after it: rows of
+new ids and numbers of events have one order, in memory, in the store and in a replay.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeAlias
+
+import msgspec
+
+from recengine.errors import EngineFault, RecEngineError, StoreFailed
+from recengine.online.recent import Recent
+from recengine.online.replay import mend
+from recengine.online.state import Group, State
+from recengine.store.database import Database
+from recengine.store.journal import Journal
+from recengine.store.ledger import Ledger
+from recengine.types import Receipt
+from recengine.types.frames import DecisionFrame, EventFrame, Frame, decode_frame, encode_frame
+
+__all__ = ("Done", "Feedback")
+
+log = logging.getLogger(__name__)
+
+Done: TypeAlias = Callable[[Receipt | RecEngineError], None]
+
+BEHIND = 4_096
+"""Frames that may wait for DuckDB before it is woken ahead of time."""
+SECONDS = 0.2
+"""Between two batches for DuckDB."""
+NOTED = 1.0
+"""Seconds that a decision may wait for the journal: a crash loses at most these."""
+MENDED = 2.0
+"""Seconds between two readings of the users whose events came late."""
+NOTES = 65_536
+"""Decisions that may wait for the journal; beyond it a batch waits, and a single request drops and counts."""
+PATIENCE = 10.0
+"""Seconds that a batch waits for that room."""
+QUEUE = 200_000
+"""Frames that may wait for DuckDB before new ones are refused: a database that cannot write costs no memory."""
+
+
+class _Submission(msgspec.Struct, gc=False):
+    frames: Sequence[Frame]
+    done: Done
+
+
+class Feedback:
+    """Takes frames from any thread.
+
+    Parameters
+    ----------
+    journal : open; its frames beyond what the database holds are folded by `replay`.
+    recent : ids of events that are stored already.
+    """
+
+    def __init__(self, database: Database, journal: Journal, state: State, ledger: Ledger, recent: Recent) -> None:
+        self.dropped = 0
+        """Decisions that could not be recorded."""
+        self.stored = self.duplicates = 0
+        """Events taken and passed over since the opening."""
+        self._database = database
+        self._journal = journal
+        self._state = state
+        self._ledger = ledger
+        self._recent = recent
+        self._gate = threading.Lock()  # guards the fold
+        self._held = False
+        self._later: list[tuple[int, Sequence[Frame]]] = []
+        self._queue = threading.Lock()  # guards what follows
+        self._wake = threading.Condition(self._queue)
+        self._room = threading.Condition(self._queue)
+        self._waiting: list[_Submission] = []
+        self._notes: deque[DecisionFrame] = deque()
+        self._closed = False
+        self._behind = threading.Event()
+        self._threads = [
+            threading.Thread(target=run, name=name, daemon=True)
+            for run, name in ((self._run, "recengine-feedback"), (self._follow, "recengine-ledger"))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    # ------------------------------------------------------------------------------------------------ for callers
+
+    def submit(self, frames: Sequence[Frame], done: Done) -> None:
+        """Queue frames; `done` is called on the feedback thread, with an error where nothing was stored.
+
+        Raises
+        ------
+        EngineFault : the engine is closed.
+        StoreFailed : the database is too far behind.
+        """
+        if self._ledger.behind > QUEUE:
+            raise StoreFailed("the database does not keep up; nothing was stored", hint="check the disk, try again")
+        with self._queue:
+            if self._closed:
+                raise EngineFault("the engine is closed", hint="open it again")
+            self._waiting.append(_Submission(frames, done))
+            self._wake.notify()
+
+    def put(self, frames: Sequence[Frame]) -> Receipt:
+        """Store frames and return when they are durable and felt.
+
+        Raises
+        ------
+        StoreFailed : the disk refused; nothing was stored.
+        """
+        ready = threading.Lock()
+        ready.acquire()
+        found: list[Receipt | RecEngineError] = []
+
+        def done(result: Receipt | RecEngineError) -> None:
+            found.append(result)
+            ready.release()
+
+        self.submit(frames, done)
+        ready.acquire()
+        if isinstance(found[0], RecEngineError):
+            raise type(found[0])(found[0].message, hint=found[0].hint)
+        return found[0]
+
+    def note(self, frames: Sequence[DecisionFrame], *, patient: bool = False) -> None:
+        """Record decisions without waiting for the disk; `patient` waits for room where too many wait."""
+        notes = self._notes
+        first = not notes
+        notes.extend(frames)
+        if first or len(notes) > NOTES // 2:
+            with self._queue:
+                self._wake.notify()
+                if patient:
+                    self._room.wait_for(lambda: len(notes) <= NOTES or self._closed, timeout=PATIENCE)
+        while len(notes) > NOTES:
+            notes.popleft()
+            self.dropped += 1
+
+    # ------------------------------------------------------------------------------------------------ for the engine
+
+    def replay(self) -> int:
+        """Fold what the journal holds beyond the database, at the opening; returns how many frames."""
+        frames = 0
+        for first, payloads in self._journal.read(self._state.seq):
+            group = [decode_frame(payload) for payload in payloads]
+            with self._gate:
+                self._fold(first + len(group) - 1, group)
+            self._recent.add(f.event_id for f in group if isinstance(f, EventFrame) and f.event_id is not None)
+            frames += len(group)
+            if self._ledger.behind >= BEHIND:
+                self._ledger.flush()
+        self._mend()
+        return frames
+
+    def flush(self) -> None:
+        """Write everything that was noted and folded to the journal and to DuckDB.
+
+        Raises
+        ------
+        StoreFailed : the disk refused; it waits on.
+        """
+        if self._notes:
+            self.put(())
+        self._ledger.flush()
+        self._mend()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the fold still, with all that was folded in DuckDB: an ingest gives rows and numbers meanwhile."""
+        with self._gate:
+            self._ledger.flush()
+            self._held = True
+        try:
+            yield
+        finally:
+            with self._gate:
+                self._ledger.settled()
+                for seq, frames in self._later:
+                    self._fold(seq, frames)
+                self._later = []
+                self._held = False
+
+    def close(self) -> None:
+        """Finish what waits, write it to DuckDB, and stop. Idempotent.
+
+        Raises
+        ------
+        StoreFailed : DuckDB cannot write; the journal holds what it lacks.
+        """
+        with self._queue:
+            if self._closed:
+                return
+            self._closed = True
+            self._wake.notify()
+            self._room.notify_all()
+        self._behind.set()
+        for thread in self._threads:
+            thread.join()
+        try:
+            self._ledger.flush()
+        finally:
+            self._journal.close()
+
+    # ------------------------------------------------------------------------------------------------ inside
+
+    def _run(self) -> None:
+        while True:
+            with self._queue:
+                while not self._waiting and not self._closed and len(self._notes) <= NOTES // 2:
+                    if not self._wake.wait(NOTED if self._notes else None) and self._notes:
+                        break
+                if self._closed and not self._waiting and not self._notes:
+                    return
+                taken, self._waiting = self._waiting, []
+                notes = [self._notes.popleft() for _ in range(min(len(self._notes), NOTES))]
+                self._room.notify_all()
+            self._group(taken, notes)
+
+    def _group(self, taken: Sequence[_Submission], notes: Sequence[DecisionFrame]) -> None:
+        """Make one group durable, fold it, and tell those who wait."""
+        frames: list[Frame] = []
+        fresh: list[str] = []
+        receipts: list[Receipt] = []
+        for submission in taken:
+            before = len(frames)
+            for frame in submission.frames:
+                if isinstance(frame, EventFrame) and frame.event_id is not None:
+                    if frame.event_id in self._recent:
+                        continue
+                    self._recent.add((frame.event_id,))
+                    fresh.append(frame.event_id)
+                frames.append(frame)
+            stored = len(frames) - before
+            receipts.append(Receipt(stored=stored, duplicates=len(submission.frames) - stored))
+        payloads = [encode_frame(frame) for frame in frames]
+        for note in notes:
+            try:
+                payloads.append(encode_frame(note))
+            except (
+                ValueError,
+                TypeError,
+                OverflowError,
+            ):  # half a surrogate pair in a wish: there is no way to keep it
+                self.dropped += 1
+            else:
+                frames.append(note)
+        try:
+            first = self._journal.write(payloads) if payloads else 0
+        except RecEngineError as err:
+            self._recent.discard(fresh)
+            if self._closed:
+                self.dropped += len(notes)
+            else:
+                self._notes.extendleft(reversed(notes))
+            self._tell(taken, [err] * len(taken))
+            return
+        if payloads:
+            seq = first + len(payloads) - 1
+            with self._gate:
+                if self._held:
+                    self._later.append((seq, frames))
+                else:
+                    self._fold(seq, frames)
+        for receipt in receipts:
+            self.stored += receipt.stored
+            self.duplicates += receipt.duplicates
+        self._tell(taken, receipts)
+        if self._ledger.behind >= BEHIND:
+            self._behind.set()
+
+    def _fold(self, seq: int, frames: Sequence[Frame]) -> None:
+        self._ledger.add(self._state.apply(seq, Group(frames)))
+
+    @staticmethod
+    def _tell(taken: Sequence[_Submission], results: Sequence[Receipt | RecEngineError]) -> None:
+        for submission, result in zip(taken, results, strict=True):
+            submission.done(result)
+
+    def _follow(self) -> None:
+        """Bring DuckDB after, until closed."""
+        mended = time.monotonic()
+        while not self._closed:
+            self._behind.wait(SECONDS)
+            self._behind.clear()
+            try:
+                self._ledger.flush()
+                if time.monotonic() - mended > MENDED:
+                    mended = time.monotonic()
+                    self._mend()
+            except (
+                Exception
+            ):  # without this thread DuckDB would never follow; what it lacks waits, and is in the journal
+                log.exception("the database does not follow the journal")
+                time.sleep(1.0)
+
+    def _mend(self) -> None:
+        """Put the entries of users with late events in the order of time, from the store."""
+        if self._state.late:
+            with self._gate:
+                if not self._held:
+                    self._ledger.flush()
+                    mend(self._state, self._database)
