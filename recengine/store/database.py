@@ -16,7 +16,8 @@ from typing import Self, TypeVar
 import duckdb
 
 from recengine.config import Storage
-from recengine.errors import DirectoryInvalid, EngineFault, StoreCorrupt, StoreLocked
+from recengine.durable import flush
+from recengine.errors import DirectoryInvalid, EngineFault, StoreCorrupt, StoreFailed, StoreLocked
 from recengine.store.cursor import Cursor, translate
 from recengine.store.migrations import upgrade
 from recengine.store.queries import query
@@ -58,6 +59,8 @@ class Database:
         self._active: Cursor | None = None
         self._writer = Writer("recengine-writer")
         self._closed = False
+        self._log = 0
+        """The inode of the log whose name is known to be on the disk."""
 
     @classmethod
     def open(cls, path: Path, storage: Storage | None = None, *, create: bool = False, upgrading: bool = True) -> Self:
@@ -162,10 +165,30 @@ class Database:
                 result = fn(cursor)
             if committed is not None:
                 committed()
+            self._settle()
             return result
         finally:
             self._active = None
             cursor.cancelled = False
+
+    def _settle(self) -> None:
+        """Force the name of the log to the disk where it is a new file.
+
+        DuckDB syncs its files but never their folder, and makes a new log after every checkpoint: a power cut could
+        take the whole log, and with it an ingest that was acknowledged.
+        """
+        try:
+            log = self.path.with_name(f"{self.path.name}.wal").stat().st_ino
+        except FileNotFoundError:  # all of it is in the database file
+            return
+        if log != self._log:
+            try:
+                flush(self.path.parent)
+            except OSError as err:
+                raise StoreFailed(
+                    f"{self.path.parent}: cannot be synced: {err.strerror}", hint="check the disk"
+                ) from err
+            self._log = log
 
     def _interrupt(self, future: Future[T]) -> None:
         while not future.done():

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from recengine.config import Storage
+from recengine.durable import flush
 from recengine.errors import DirectoryInvalid
 from recengine.store.database import FILE, Database
 
@@ -43,6 +44,8 @@ def create(path: Path) -> None:
             f"{path}: cannot be written: {err.strerror}", hint="check the path and its permissions"
         ) from err
     Database.open(path / FILE, Storage(), create=True).close()
+    for folder in (path, path.parent):
+        flush(folder)
 
 
 def check(path: Path) -> None:

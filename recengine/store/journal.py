@@ -1,7 +1,8 @@
 """The journal: what was acknowledged is in it, on the disk, before anyone is told.
 
 Floor 2, under `online/feedback.py`. In: groups of frames (bytes whose meaning it does not know). Out: their numbers,
-and after a restart the frames again, in order. One thread writes. The format is in `segments.py`.
+and after a restart the frames again, in order. One thread writes. The format is in `segments.py`, and what a start
+finds in `chain.py`.
 
 Why a new segment after a failed sync: the kernel may have dropped the pages, and a second sync of the same file could
 report success without them (PostgreSQL panics for the same reason). The next segment's header says where the last one
@@ -19,28 +20,15 @@ from typing import Self
 
 from recengine.config import Storage
 from recengine.durable import flush
-from recengine.errors import EngineFault, StoreCorrupt, StoreFailed
+from recengine.errors import EngineFault, StoreCorrupt
+from recengine.store.chain import RESTORE, Segment, full, load, read, refused
 from recengine.store.reserve import FULL, Reserve
-from recengine.store.segments import HEADER, Header, frame, header, name, read_header, survey
+from recengine.store.segments import HEADER, Header, frame, header, name
 
 __all__ = ("Journal",)
 
-_CHUNK = 8192
-"""Frames that `read` returns at once."""
 _LARGEST = 1 << 30
 """Bytes of a payload; far below what the length field holds."""
-_RESTORE = "restore a backup with `recengine restore`"
-
-
-class _Segment:
-    """A file of the journal: its header, and the last frame of it that counts."""
-
-    __slots__ = ("head", "last", "path")
-
-    def __init__(self, path: Path, head: Header, last: int) -> None:
-        self.path = path
-        self.head = head
-        self.last = last
 
 
 class Journal:
@@ -59,7 +47,7 @@ class Journal:
         """Bytes of a torn tail that `open` cut off: frames that were being written when the process ended."""
         self._storage = storage
         self._store = store
-        self._segments: list[_Segment] = []
+        self._segments: list[Segment] = []
         self._lock = Lock()  # guards the list
         self._reserve = Reserve(folder / "reserve", storage.reserve_bytes)
         self._next = 0
@@ -87,13 +75,16 @@ class Journal:
         """
         self = cls(folder, storage, store)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            if not folder.is_dir():
+                folder.mkdir(parents=True)
+                flush(folder.parent)
             for left in folder.glob("*.new"):  # a segment whose making was cut short
                 left.unlink()
-            self._load(after)
+            found = load(folder, store, after)
             self._reserve.hold()
         except OSError as err:
-            raise _refused(err, folder) from err
+            raise refused(err, folder) from err
+        self._segments, self.oldest, self.last_seq, self._next, self.cut = found
         return self
 
     def write(self, frames: Sequence[bytes]) -> int:
@@ -120,7 +111,7 @@ class Journal:
         except OSError as err:
             if err.errno in FULL:
                 self.relieve()
-            raise _refused(err, self._path, self._size) from err
+            raise refused(err, self._path, self._size) from err
         self._size += len(group)
         self._next = first + len(frames)
         self.last_seq = self._segments[-1].last = self._next - 1
@@ -140,24 +131,11 @@ class Journal:
         """
         if after < self.oldest:
             raise StoreCorrupt(
-                f"journal: frames after {after} were asked for, it holds those after {self.oldest}", hint=_RESTORE
+                f"journal: frames after {after} were asked for, it holds those after {self.oldest}", hint=RESTORE
             )
         with self._lock:
-            segments = [(s.path, s.head, s.last) for s in self._segments if s.last > after]
-        for path, head, last in segments:
-            try:
-                data = path.read_bytes()
-            except OSError as err:
-                raise _refused(err, path) from err
-            found = survey(data, head, last)
-            for hole in found.holes:
-                if hole.last > after:
-                    raise _damaged(path, hole.offset, hole.first, hole.last, after)
-            for run in found.runs:
-                payloads = run.payloads(data, after)
-                first = run.last + 1 - len(payloads)
-                for k in range(0, len(payloads), _CHUNK):
-                    yield first + k, payloads[k : k + _CHUNK]
+            segments = [Segment(s.path, s.head, s.last) for s in self._segments if s.last > after]
+        yield from read(segments, after)
 
     def files(self, after: int) -> list[Path]:
         """List the segments that reach beyond `after`."""
@@ -188,7 +166,7 @@ class Journal:
                     path.unlink(missing_ok=True)
             flush(self.folder)
         except OSError as err:
-            raise _refused(err, self.folder) from err
+            raise refused(err, self.folder) from err
 
     def relieve(self) -> None:
         """Give the reserve away: the disk is full, and the database has yet to commit what was acknowledged.
@@ -210,9 +188,9 @@ class Journal:
         try:
             held = self._reserve.hold()
         except OSError as err:
-            raise _refused(err, self.folder) from err
+            raise refused(err, self.folder) from err
         if not held:
-            raise _full("journal: the disk is full")
+            raise full("journal: the disk is full")
 
     def _room(self, size: int) -> tuple[int, int]:
         """Return a descriptor that takes `size` more bytes, and the seed of its frames."""
@@ -240,7 +218,7 @@ class Journal:
         head = Header(self._store, self._next, self.last_seq, int.from_bytes(raw[-4:], "little"))
         with self._lock:
             self._segments = [s for s in self._segments if s.path != path]
-            self._segments.append(_Segment(path, head, self.last_seq))
+            self._segments.append(Segment(path, head, self.last_seq))
         self._handle, self._size, self._born = handle, HEADER, time.monotonic()
         return handle, head.seed
 
@@ -278,75 +256,3 @@ class Journal:
         while view:
             n = os.pwrite(handle, view, at)
             view, at = view[n:], at + n
-
-    # ------------------------------------------------------------------------------------------------ opening
-
-    def _load(self, after: int) -> None:
-        heads = [(path, read_header(path)) for path in sorted(self.folder.glob("*.seg"))]
-        if heads and heads[-1][1] is None:
-            path = heads.pop()[0]
-            if path.stat().st_size >= HEADER:
-                raise StoreCorrupt(
-                    f"journal/{path.name}: the header at byte 0 is damaged, so the frames behind it cannot be read",
-                    hint="restore a backup, or move this file away to go on without what only it holds",
-                )
-            path.unlink()  # cut short before its first frame
-        sound = [(path, head) for path, head in heads if head is not None]  # another is missed like one that is lost
-        for path, head in sound:
-            if head.store != self._store:
-                raise StoreCorrupt(
-                    f"journal/{path.name}: is of another store than the database",
-                    hint="put the journal back where it was",
-                )
-        self.last_seq = after
-        if not sound:
-            self.oldest, self._next = after, after + 1
-            return
-        self.oldest = sound[0][1].before
-        if self.oldest > after:
-            raise StoreCorrupt(
-                f"journal: it begins after frame {self.oldest}, and the database ends at frame {after}", hint=_RESTORE
-            )
-        for (path, head), following in zip(sound, [*sound[1:], None], strict=True):
-            last = following[1].before if following else None
-            if last is None or last > after:
-                last = self._check(path, head, last, after)
-            self._segments.append(_Segment(path, head, last))
-        self.last_seq = max(after, self._segments[-1].last)
-        if after > self._segments[-1].last:  # frames that only the database has
-            self.oldest = after
-        self._next = max(self.last_seq + 1, self._segments[-1].head.first)
-
-    def _check(self, path: Path, head: Header, last: int | None, after: int) -> int:
-        """Read a segment that may hold what the database does not; returns its last frame."""
-        data = path.read_bytes()
-        found = survey(data, head, last, stored=after)
-        for hole in found.holes:
-            if hole.last > after:
-                raise _damaged(path, hole.offset, hole.first, hole.last, after)
-            self.oldest = max(self.oldest, hole.last)
-        if last is None and found.stop < len(data):
-            self.cut = len(data) - found.stop
-            os.truncate(path, found.stop)
-            flush(path)
-        return max(found.last, head.before) if last is None else last
-
-
-def _damaged(path: Path, offset: int, first: int, last: int, after: int) -> StoreCorrupt:
-    return StoreCorrupt(
-        f"journal/{path.name}: damaged at byte {offset}: the acknowledged frames {first} to {last} cannot be read, "
-        f"and the database ends at frame {after}",
-        hint=_RESTORE,
-    )
-
-
-def _full(message: str) -> StoreFailed:
-    return StoreFailed(message, hint="free disk space; recording goes on by itself")
-
-
-def _refused(err: OSError, path: Path, offset: int | None = None) -> StoreFailed:
-    where = path.name if path.suffix else "journal"
-    at = f" at byte {offset}" if offset is not None and path.suffix else ""
-    if err.errno in FULL:
-        return _full(f"{where}: the disk is full: the journal cannot grow{at}")
-    return StoreFailed(f"{where}: the disk refused{at}: {err.strerror}", hint="check the disk and the permissions")

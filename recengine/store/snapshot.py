@@ -11,7 +11,8 @@ import threading
 from pathlib import Path
 
 from recengine.config import Storage
-from recengine.errors import EngineFault, RecEngineError, StoreCorrupt
+from recengine.durable import flush
+from recengine.errors import EngineFault, RecEngineError, StoreCorrupt, StoreFailed
 from recengine.store import directory
 from recengine.store.backup import BackupReport, copy_store, read_report
 from recengine.store.cursor import Cursor
@@ -40,11 +41,21 @@ def snapshot(database: Database, folder: Path) -> BackupReport:
     StoreCorrupt : the database cannot be read to its end; the older one stays.
     """
     home = folder / directory.SNAPSHOT
+    _make(home)
     older = _numbered(home)
     report = copy_store(database, home / f"{_number(older[-1]) + 1 if older else 0:08d}")
     for path in older:
         shutil.rmtree(path, ignore_errors=True)
     return report
+
+
+def _make(home: Path) -> None:
+    if not home.is_dir():
+        try:
+            home.mkdir()
+            flush(home.parent)  # the journal forgets what a snapshot holds: so that must be found after a power cut
+        except OSError as err:
+            raise StoreFailed(f"{home}: cannot be made: {err.strerror}", hint="free disk space") from err
 
 
 def newest(folder: Path) -> tuple[Path, BackupReport] | None:
