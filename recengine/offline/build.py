@@ -21,7 +21,7 @@ from recengine.errors import EmptyData
 from recengine.features.interaction import HIDES, SEEN, event_bits, event_weights, interactions, seen
 from recengine.store.catalog import read_items, read_users
 from recengine.store.database import Database
-from recengine.store.events import read_events
+from recengine.store.events import read_events, repeated_events
 from recengine.types import (
     F32,
     I32,
@@ -128,6 +128,9 @@ def run(database: Database, config: Config, *, as_of: int | None = None, after: 
     EmptyData : there are too few events to learn from and to judge by.
     """
     events = read_events(database)  # all of them in one read, to know what `as_of` leaves out
+    repeated = repeated_events(database)
+    if len(repeated):
+        events = _where(events, ~np.isin(events.seq, repeated))
     late = np.zeros(len(events.seq), np.bool_) if as_of is None else events.time > as_of
     first_late = int(events.seq[late].min()) if late.any() else NEVER
     moment = None if as_of is None or as_of < MICROSECONDS_FROM else as_of

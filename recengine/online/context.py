@@ -16,8 +16,10 @@ from recengine.online.trace import Trace
 from recengine.store.vocab import Vocabulary, valid_id
 from recengine.types import Catalogue, Context, History, Request
 
-__all__ = ("Resolver",)
+__all__ = ("PERSONALISATION", "Resolver")
 
+PERSONALISATION = "personalisation"
+"""The purpose without which a user is answered as nobody in particular."""
 _NOT_YET = int(np.iinfo(np.int64).max)
 """Stands for the number of an event that is not recorded."""
 
@@ -43,7 +45,7 @@ class Resolver:
         rows = []
         for request in requests:
             self._check(request)
-            rows.append(-1 if request.user_id is None else self._users.row(request.user_id))
+            rows.append(self._row(request.user_id))
         # one look at each history, so that no stage sees a user at another moment
         histories = [self._history(held, request, row, now) for request, row in zip(requests, rows, strict=True)]
         items = self._state.items  # after the histories: their items are in it
@@ -53,6 +55,11 @@ class Resolver:
         cold = np.array([len(history.items) < self._config.cold_below for history in histories], np.bool_)
         trace.mark("context")
         return Context(requests, np.array(rows, np.int32), tuple(histories), cold, now, items, threads)
+
+    def _row(self, user_id: str | None) -> int:
+        """Find a user; one who does not allow it is not known here."""
+        row = -1 if user_id is None else self._users.row(user_id)
+        return -1 if (row, PERSONALISATION) in self._state.refused else row
 
     def _history(self, held: Histories, request: Request, row: int, now: int) -> History:
         if row < 0 and request.session_id is not None:

@@ -88,10 +88,6 @@ class Group(msgspec.Struct, frozen=True):
 StateFrame: TypeAlias = EventsFrame | HistoriesFrame | SessionsFrame | ItemsFrame | UsersFrame | Group
 
 
-PERSONALISATION = "personalisation"
-"""The purpose without which a user is answered as nobody in particular."""
-
-
 class State:
     """Everything that serving knows and training does not have to be run for.
 

@@ -17,7 +17,7 @@ from recengine.errors import BadColumn
 from recengine.store.cursor import Cursor
 from recengine.store.database import Database
 from recengine.store.queries import query
-from recengine.types import I32, EventColumns
+from recengine.types import I32, I64, EventColumns
 
 __all__ = (
     "EventSink",
@@ -27,6 +27,7 @@ __all__ = (
     "read_events",
     "read_session_events",
     "recent_event_ids",
+    "repeated_events",
     "set_order_kind",
     "span",
 )
@@ -87,6 +88,14 @@ def recent_event_ids(database: Database, limit: int) -> list[str]:
     """List the ids of the latest events that have one, oldest first."""
     found = database.read().table(query("store/read_recent_event_ids"), {"limit": limit})["event_id"].to_pylist()
     return list(reversed(found))
+
+
+def repeated_events(database: Database) -> I64:
+    """List the numbers of events whose id an earlier one has; int64.
+
+    The door remembers the latest ids only; whoever learns passes these over, so that an id counts once for ever.
+    """
+    return np.asarray(database.read().table(query("store/read_repeated_events"))["seq"].to_numpy())
 
 
 def order_kind(cursor: Cursor) -> OrderKind | None:
