@@ -14,6 +14,7 @@ from recengine.errors import RecEngineError, UnknownItem, UnknownUser
 from recengine.features.described import described
 from recengine.online.arrivals import consent_frame, event_frames, events_of, item_frames, user_frames
 from recengine.online.pages import page
+from recengine.store.homes import Forgotten
 from recengine.types import Event, Item, Receipt, User
 from recengine.types.frames import EraseFrame, ItemFrame
 
@@ -100,10 +101,11 @@ class Records(Held):
         row = self._ids.users.row(user_id)
         if row < 0:
             return False
+        self._journal.turn()  # what was before goes with the segments that are dropped
         self._feedback.put((EraseFrame(user_id, _now()),))
         self._feedback.flush()
-        self._replies.forget(row, user_id)
-        self._keeper.keep()  # the snapshot and the older frames of the journal held the user as well
+        for kept in (self._replies, self._keeper):  # what is not in the fold or the tables
+            kept.forget(Forgotten(row, user_id))
         return True
 
     # ------------------------------------------------------------------------------------------------ looking up

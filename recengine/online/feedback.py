@@ -19,7 +19,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from recengine.errors import EngineFault, RecEngineError, StoreFailed
+from recengine.errors import BadRequest, EngineFault, RecEngineError, StoreFailed
 from recengine.online.recent import Recent
 from recengine.online.replay import mend
 from recengine.online.state import Group, State
@@ -51,8 +51,16 @@ QUEUE = 200_000
 """Frames that may wait for DuckDB before new ones are refused: a database that cannot write costs no memory."""
 
 
+UNFIT = (ValueError, TypeError, OverflowError)
+"""What a frame raises that cannot be encoded."""
+
+
+_BROKEN = EngineFault("a frame could not be folded", hint="please report this; open the engine again")
+
+
 class _Submission(msgspec.Struct, gc=False):
     frames: Sequence[Frame]
+    payloads: Sequence[bytes]
     done: Done
 
 
@@ -83,7 +91,7 @@ class Feedback:
         self._room = threading.Condition(self._queue)
         self._waiting: list[_Submission] = []
         self._notes: deque[DecisionFrame] = deque()
-        self._closed = False
+        self._closed = self._broken = False
         self._behind = threading.Event()
         self._threads = [
             threading.Thread(target=run, name=name, daemon=True)
@@ -99,15 +107,22 @@ class Feedback:
 
         Raises
         ------
+        BadRequest : a text is no UTF-8.
         EngineFault : the engine is closed.
         StoreFailed : the database is too far behind.
         """
+        try:
+            payloads = [encode_frame(frame) for frame in frames]
+        except UNFIT as err:
+            raise BadRequest(f"a text or a number cannot be stored: {err}", hint="texts are UTF-8") from err
         if self._ledger.behind > QUEUE:
             raise StoreFailed("the database does not keep up; nothing was stored", hint="check the disk, try again")
         with self._queue:
             if self._closed:
                 raise EngineFault("the engine is closed", hint="open it again")
-            self._waiting.append(_Submission(frames, done))
+            if self._broken:
+                raise EngineFault(_BROKEN.message, hint=_BROKEN.hint)
+            self._waiting.append(_Submission(frames, payloads, done))
             self._wake.notify()
 
     def put(self, frames: Sequence[Frame]) -> Receipt:
@@ -223,36 +238,37 @@ class Feedback:
                 taken, self._waiting = self._waiting, []
                 notes = [self._notes.popleft() for _ in range(min(len(self._notes), NOTES))]
                 self._room.notify_all()
-            self._group(taken, notes)
+            try:
+                self._group(taken, notes)
+            except Exception:  # whoever waits must be told, and the next must not wait for a thread that is gone
+                log.exception("the fold failed: a defect; what was acknowledged is in the journal")
+                self._broken = True
+                self._tell(taken, [_BROKEN] * len(taken))
 
     def _group(self, taken: Sequence[_Submission], notes: Sequence[DecisionFrame]) -> None:
         """Make one group durable, fold it, and tell those who wait."""
         frames: list[Frame] = []
+        payloads: list[bytes] = []
         fresh: list[str] = []
         receipts: list[Receipt] = []
+        for note in notes:  # before the others: nobody is noted after being forgotten
+            try:
+                payloads.append(encode_frame(note))
+                frames.append(note)
+            except UNFIT:  # half a surrogate pair in a wish: there is no way to keep it
+                self.dropped += 1
         for submission in taken:
             before = len(frames)
-            for frame in submission.frames:
+            for frame, payload in zip(submission.frames, submission.payloads, strict=True):
                 if isinstance(frame, EventFrame) and frame.event_id is not None:
                     if frame.event_id in self._recent:
                         continue
                     self._recent.add((frame.event_id,))
                     fresh.append(frame.event_id)
                 frames.append(frame)
+                payloads.append(payload)
             stored = len(frames) - before
             receipts.append(Receipt(stored=stored, duplicates=len(submission.frames) - stored))
-        payloads = [encode_frame(frame) for frame in frames]
-        for note in notes:
-            try:
-                payloads.append(encode_frame(note))
-            except (
-                ValueError,
-                TypeError,
-                OverflowError,
-            ):  # half a surrogate pair in a wish: there is no way to keep it
-                self.dropped += 1
-            else:
-                frames.append(note)
         try:
             first = self._journal.write(payloads) if payloads else 0
         except RecEngineError as err:
@@ -283,7 +299,10 @@ class Feedback:
     @staticmethod
     def _tell(taken: Sequence[_Submission], results: Sequence[Receipt | RecEngineError]) -> None:
         for submission, result in zip(taken, results, strict=True):
-            submission.done(result)
+            try:
+                submission.done(result)
+            except Exception:  # one caller's trouble, such as an event loop that has ended, is not another's
+                log.exception("a caller could not be told of its receipt")
 
     def _follow(self) -> None:
         """Bring DuckDB after, until closed."""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from recengine.config import EventType
 from recengine.features.interaction import Meanings, added, extend, interactions, seen
+from recengine.store.homes import Forgotten, home
 from recengine.types import I32, EventColumns, History, Interactions
 
 __all__ = ("NOTHING", "Happening", "Histories", "extended", "folded")
@@ -31,6 +32,7 @@ NOTHING = History(
 )
 
 
+@home
 class Histories:
     """Histories of all users. Writers are serialised by the fold (`state.py`).
 
@@ -69,9 +71,9 @@ class Histories:
         for user, block in _blocks(events, self.meanings(events.types)):
             self._overlay[user] = folded(NOTHING, block)
 
-    def forget(self, user: int) -> None:
+    def forget(self, who: Forgotten) -> None:
         """Let a user have done nothing; the base is without the events when it is made the next time."""
-        self._overlay[user] = History(*NOTHING)
+        self._overlay[who.user] = History(*NOTHING)
 
     def token(self, user: int) -> object:
         """Return what is another object as soon as something happened to the user; never reused while it is held."""

@@ -14,6 +14,7 @@ from threading import Lock
 
 import msgspec
 
+from recengine.store.homes import Forgotten, home
 from recengine.types import Response
 
 __all__ = ("Kept", "Replies", "body", "kept", "tail")
@@ -54,6 +55,7 @@ def kept(reply: Response, rest: bytes, stamp: tuple[object, ...], seconds: float
     return Kept(rest, reply.request_id, reply.user_id, reply.version, stamp, time.monotonic() + seconds)
 
 
+@home
 class Replies:
     """Thread-safe. A look-up costs about 1 us.
 
@@ -95,10 +97,10 @@ class Replies:
             while self.bytes > self._size or len(self._kept) > self._entries:
                 self._drop(next(iter(self._kept)))
 
-    def forget(self, user: int, name: str) -> None:  # noqa: ARG002 - replies know users by name; homes share a signature
+    def forget(self, who: Forgotten) -> None:
         """Drop every reply to a user."""
         with self._lock:
-            for key in [key for key, entry in self._kept.items() if entry.user_id == name]:
+            for key in [key for key, entry in self._kept.items() if entry.user_id == who.name]:
                 self._drop(key)
 
     def clear(self) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from recengine.config import EventType, Serving
 from recengine.features.interaction import Meanings
 from recengine.online.histories import NOTHING, extended
+from recengine.store.homes import Forgotten, home
 from recengine.types import MICROSECONDS_FROM, EventColumns, History
 
 __all__ = ("Sessions",)
@@ -35,6 +36,7 @@ class _Visit(NamedTuple):
     """The latest time in it."""
 
 
+@home
 class Sessions:
     """Histories of the latest sessions. Written by the fold alone, read by any thread.
 
@@ -87,9 +89,9 @@ class Sessions:
         held = self._visits.get(name)
         return -1 if held is None else held.owner
 
-    def forget(self, user: int) -> None:
+    def forget(self, who: Forgotten) -> None:
         """Drop every session that holds anything of the user. Cost: a pass over all sessions."""
-        for name in [name for name, held in self._visits.items() if user in held.users]:
+        for name in [name for name, held in self._visits.items() if who.user in held.users]:
             del self._visits[name]
 
     def _apart(self, earlier: int, later: int) -> bool:

@@ -25,7 +25,8 @@ from recengine.online.counters import Counters
 from recengine.online.histories import Histories
 from recengine.online.sessions import Sessions
 from recengine.store.events import OrderKind
-from recengine.store.ledger import Consents, Decided, Folded, Forgotten, Ingested, NewEvents, NewVersions, Part
+from recengine.store.homes import Forgotten, home
+from recengine.store.ledger import Consents, Decided, Folded, Ingested, NewEvents, NewVersions, Part
 from recengine.store.vocab import FORGOTTEN, Vocabularies
 from recengine.types import MICROSECONDS_FROM, Catalogue, EventColumns
 from recengine.types.frames import (
@@ -88,6 +89,7 @@ class Group(msgspec.Struct, frozen=True):
 StateFrame: TypeAlias = EventsFrame | HistoriesFrame | SessionsFrame | ItemsFrame | UsersFrame | Group
 
 
+@home
 class State:
     """Everything that serving knows and training does not have to be run for.
 
@@ -176,6 +178,19 @@ class State:
         """Return what a reply to `user` (-1 = unknown) rests on: the same objects again as long as nothing changed."""
         return (self.histories.token(user), self.items, self.refused, self._described.get(user, self._described))
 
+    def forget(self, who: Forgotten) -> None:
+        """Keep nothing of a user; the fold calls it for an `EraseFrame`."""
+        user = who.user
+        self.histories.forget(who)
+        self.sessions.forget(who)
+        self.ids.users.unname(user)
+        if user < self.users.n:
+            blank = UserFrame(FORGOTTEN, {}, None, merge=False)
+            self.users = revised(self.users, np.array([user], np.int32), (blank,), self.users.n)
+        self._described[user] = object()
+        self.refused = frozenset(pair for pair in self.refused if pair[0] != user)
+        self.late.discard(user)
+
     # ------------------------------------------------------------------------------------------------ inside
 
     def _note(self, frame: EventsFrame) -> None:
@@ -262,16 +277,6 @@ class State:
         row = self.ids.users.row(frame.user_id)
         if row < 0:
             return ()
-        self._forget(row)
-        return (Forgotten(row, frame.user_id),)
-
-    def _forget(self, user: int) -> None:
-        self.histories.forget(user)
-        self.sessions.forget(user)
-        self.ids.users.forget(user)
-        if user < self.users.n:
-            self.users = revised(
-                self.users, np.array([user], np.int32), (UserFrame(FORGOTTEN, {}, 0, merge=False),), self.users.n
-            )
-        self._described[user] = object()
-        self.refused = frozenset(pair for pair in self.refused if pair[0] != user)
+        who = Forgotten(row, frame.user_id)
+        self.forget(who)
+        return (who,)

@@ -55,6 +55,7 @@ class Journal:
         self._handle: int | None = None
         self._size = 0
         self._born = 0.0
+        self._turn = False
 
     @classmethod
     def open(cls, folder: Path, *, after: int, storage: Storage, store: bytes = bytes(16)) -> Self:
@@ -175,6 +176,10 @@ class Journal:
         """
         self._reserve.release()
 
+    def turn(self) -> None:
+        """Let the next group begin a new segment, so that all before it can be trimmed."""
+        self._turn = True
+
     def close(self) -> None:
         """Let go of the file. Idempotent."""
         if self._handle is not None:
@@ -196,12 +201,14 @@ class Journal:
         """Return a descriptor that takes `size` more bytes, and the seed of its frames."""
         if self._handle is not None:
             worn = self._size > HEADER and (
-                self._size + size > self._storage.segment_bytes
+                self._turn
+                or self._size + size > self._storage.segment_bytes
                 or time.monotonic() - self._born > self._storage.segment_seconds
             )
             if not worn:
                 return self._handle, self._segments[-1].head.seed
             self.close()
+        self._turn = False
         raw = header(self._store, self._next, self.last_seq)
         self._path = path = self.folder / name(self._next)
         self._size = 0

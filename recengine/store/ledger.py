@@ -19,6 +19,7 @@ from recengine.store.cursor import Cursor
 from recengine.store.database import Database
 from recengine.store.decisions import append_decisions
 from recengine.store.events import OrderKind, set_order_kind
+from recengine.store.homes import Forgotten
 from recengine.store.queries import query
 from recengine.store.sequence import last_seq, set_ingests_marked, set_last_seq
 from recengine.store.versions import VersionFrame, append_live_versions
@@ -26,7 +27,7 @@ from recengine.store.vocab import Name, Vocabularies, Vocabulary, save_ids
 from recengine.types import F32, I16, I32, I64
 from recengine.types.frames import ConsentFrame, DecisionFrame
 
-__all__ = ("Consents", "Decided", "Folded", "Forgotten", "Ingested", "Ledger", "NewEvents", "NewVersions", "Part")
+__all__ = ("TABLES", "Consents", "Decided", "Folded", "Ingested", "Ledger", "NewEvents", "NewVersions", "Part")
 
 
 class NewEvents(msgspec.Struct, frozen=True):
@@ -68,13 +69,6 @@ class Ingested(msgspec.Struct, frozen=True):
     """The frame of an ingest: that it is stored, too, is what a copy is held against (`recovery.py`)."""
 
     number: int
-
-
-class Forgotten(msgspec.Struct, frozen=True):
-    """A user of whom nothing may stay."""
-
-    user: int
-    name: str
 
 
 Part: TypeAlias = NewEvents | NewVersions | Decided | Consents | Ingested | Forgotten
@@ -234,10 +228,10 @@ def _append_consents(cursor: Cursor, parts: Sequence[Consents]) -> None:
 
 
 def _forget(cursor: Cursor, part: Forgotten) -> None:
-    for name in HOMES:
+    for name in TABLES:
         cursor.execute(query(f"store/forget_{name}"), {"user": part.user} if name in _BY_ROW else {"name": part.name})
 
 
-HOMES = ("event_ids", "events", "user_versions", "consents", "decisions", "user_ids")
+TABLES = ("event_ids", "events", "user_versions", "consents", "decisions", "user_ids")
 """Tables that hold what a user did, was or was shown, in the order in which they forget."""
-_BY_ROW = frozenset(HOMES) - {"decisions"}
+_BY_ROW = frozenset(TABLES) - {"decisions"}

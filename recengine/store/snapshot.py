@@ -17,6 +17,7 @@ from recengine.store import directory
 from recengine.store.backup import BackupReport, copy_store, read_report
 from recengine.store.cursor import Cursor
 from recengine.store.database import Database
+from recengine.store.homes import Forgotten, home
 from recengine.store.journal import Journal
 from recengine.store.sequence import ingests
 
@@ -76,6 +77,7 @@ def _number(path: Path) -> int:
     return int(path.name)
 
 
+@home
 class Keeper:
     """Makes a snapshot, on a thread of its own, when the journal has grown or an ingest went past it.
 
@@ -112,6 +114,15 @@ class Keeper:
         self._database.checkpoint()
         self._journal.trim(report.last_seq)
         return report
+
+    def forget(self, who: Forgotten) -> None:  # noqa: ARG002 - the copy is of the store, which holds nothing of them
+        """Make a snapshot without a user that the store has forgotten, and drop the frames that were before it.
+
+        Raises
+        ------
+        StoreFailed, StoreCorrupt : as of `keep`.
+        """
+        self.keep()
 
     def close(self) -> None:
         """Stop, giving up a snapshot that is being made. Idempotent."""

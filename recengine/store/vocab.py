@@ -103,7 +103,7 @@ class Vocabulary:
         """List the ids from `row` on."""
         return self._ids[row:]
 
-    def forget(self, row: int) -> None:
+    def unname(self, row: int) -> None:
         """Take the name from a row; the row stays, since models count by it."""
         self._rows.pop(self._ids[row], None)
         self._ids[row] = FORGOTTEN

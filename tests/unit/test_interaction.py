@@ -17,6 +17,7 @@ from recengine.features.interaction import (
     type_bit,
 )
 from recengine.online.histories import NOTHING, Histories, extended
+from recengine.store.homes import Forgotten
 from recengine.types import EventColumns
 
 TYPES = ("view", "purchase", "dislike", "ignore", "unlisted")
@@ -158,7 +159,7 @@ def test_a_token_lives_as_long_as_nothing_happens_to_its_user():
 def test_a_forgotten_user_did_nothing():
     histories = Histories(DEFAULT_EVENTS, columns([(0, 0, 0), (1, 1, 0)]), 2, 4)
     before = histories.token(0)
-    histories.forget(0)
+    histories.forget(Forgotten(0, "u0"))
     assert histories.token(0) is not before
     same(histories.row(0), NOTHING)
     assert histories.row(1).items.tolist() == [1]

@@ -9,6 +9,7 @@ from recengine.config import DEFAULT_EVENTS, Serving
 from recengine.features.interaction import event_bits, event_weights
 from recengine.online.histories import NOTHING, folded
 from recengine.online.sessions import MINUTE, Sessions
+from recengine.store.homes import Forgotten
 from recengine.types import EventColumns
 
 TYPES = ("view", "purchase", "dislike", "ignore")
@@ -117,7 +118,7 @@ def test_a_forgotten_user_is_in_no_session(rows, user):
     names, events = columns(rows)
     sessions = Sessions(DEFAULT_EVENTS, CONFIG)
     sessions.apply(names, events)
-    sessions.forget(user)
+    sessions.forget(Forgotten(user, ""))
     for name, (_, users, _) in visits(rows).items():
         assert (sessions.history(name, START) is None) == (user in users)
 
