@@ -4,7 +4,9 @@ In: an `Engine`. Out: one ASGI callable, whatever serves it: Granian (`run`), or
 """
 
 import asyncio
+import math
 from importlib.metadata import version
+from time import monotonic
 from typing import Any
 
 from litestar import Litestar, Request, Response
@@ -13,6 +15,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, Reference, SecurityScheme
 
 from recengine.engine import Engine
+from recengine.errors import StoreFailed
 from recengine.server.asked import Asked, known_parameters
 from recengine.server.door import Door
 from recengine.server.keys import Keys
@@ -63,6 +66,7 @@ def build(engine: Engine, *, close: bool = False) -> Door:
         ),
     )
     app.state.engine = engine
+    app.state.refused = (-math.inf, "")
     app.state.exposition = exposition(counts, lambda: families(engine))
     keys = Keys(engine.path, config.keys, config.host)
     watch = Watch(engine, keys)
@@ -73,10 +77,12 @@ def build(engine: Engine, *, close: bool = False) -> Door:
             await asyncio.to_thread(engine.close)
 
     return Door(
-        app, cached=lambda _: None, config=config, keys=keys, counts=counts, opened=watch.start, closed=closed
+        app, cached=engine.cached, config=config, keys=keys, counts=counts, opened=watch.start, closed=closed
     )
 
 
 def _answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    if isinstance(error, StoreFailed):
+        request.app.state.refused = (monotonic(), error.message)  # health tells
     problem, headers = problem_of(error, str(request.scope.get(REQUEST_ID, "")))
     return Response(problem, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)

@@ -11,6 +11,7 @@ import msgspec
 from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
+from litestar.params import PathParameter
 
 from recengine.engine import Engine
 from recengine.server.problems import Place, Refused
@@ -47,7 +48,7 @@ def _parameters(handler: BaseRouteHandler) -> dict[str, bool]:
     """Name the query parameters of a handler; True = it may be given many times."""
     given = {}
     for name, field in handler.parsed_fn_signature.parameters.items():
-        if name in {"request", "data"} or (name.endswith("_id") and field.annotation is str):
+        if name in {"request", "data"} or isinstance(field.kwarg_definition, PathParameter):
             continue
         given[name] = field.is_non_string_sequence or field.has_inner_subclass_of(tuple)
     return given

@@ -10,7 +10,7 @@ import re
 from urllib.parse import unquote_to_bytes
 
 from recengine.config import Server
-from recengine.server.problems import Gone, Place, Refused
+from recengine.server.problems import Place, Refused
 from recengine.server.scope import BODY, SLASH, Message, Receive, Scope
 
 __all__ = ("read", "text_of")
@@ -27,9 +27,9 @@ def text_of(path: bytes, query: bytes) -> str:
     ------
     Refused : path or query is no UTF-8, or the path has control characters.
     """
-    _text(query.replace(b"+", b" "), "query")
-    if b"%" not in path and path.isascii():
-        return path.decode()
+    _text(query, "query")
+    if b"%" not in path and path.isascii() and (text := path.decode()).isprintable():
+        return text
     segments = [_text(segment, "path") for segment in path.split(b"/")]
     for segment in segments:
         if _CONTROL.search(segment):
@@ -53,8 +53,8 @@ async def read(scope: Scope, receive: Receive, length: int, config: Server) -> R
 
     Raises
     ------
-    Refused : 413 it is too long, 408 too slow, 415 no JSON.
-    Gone : the caller went away.
+    Refused : 400 it broke off, 413 it is too long, 408 too slow, 415 no JSON. Also where the caller went away: Granian
+        says the same of both, and answers by itself, with 500, where nobody else does.
     """
     bulk = scope["path"].rstrip("/") in _BULK
     limit = config.bulk_body_limit if bulk else config.body_limit
@@ -66,7 +66,7 @@ async def read(scope: Scope, receive: Receive, length: int, config: Server) -> R
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise Gone
+                    raise _refused("body", "it broke off, or its chunks are none")
                 chunk = message.get("body", b"")
                 limit -= len(chunk)
                 if limit < 0:

@@ -11,6 +11,7 @@ too long or too slow never reaches a handler.
 import itertools
 import re
 import secrets
+import sys
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Any
@@ -20,7 +21,7 @@ from recengine.server import log
 from recengine.server.body import read, text_of
 from recengine.server.keys import Keys
 from recengine.server.metrics import Counts
-from recengine.server.problems import Gone, Refused, answer_of
+from recengine.server.problems import Refused, answer_of
 from recengine.server.scope import REPLY_KEY, REQUEST_ID, Message, Receive, Scope, Send, reply_key
 
 __all__ = ("Door",)
@@ -109,8 +110,6 @@ class Door:
             if scope["method"] not in _BODILESS:
                 receive = await read(scope, receive, length, self._config)
             await self._app(scope, receive, answer)
-        except Gone as err:
-            status = err.status_code
         except Exception as err:
             if status:  # the answer has begun: nothing can be added to it
                 raise
@@ -164,5 +163,5 @@ def _read_headers(headers: list[tuple[bytes, bytes]]) -> tuple[bytes, str, int]:
         elif header == b"x-request-id":
             name = value if _ID.fullmatch(value) else b""
         elif header == b"content-length" and value.isdigit():
-            length = int(value)
+            length = int(value) if len(value) < 20 else sys.maxsize
     return token, name.decode(), length

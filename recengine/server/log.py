@@ -34,8 +34,13 @@ def fault(event: str, error: BaseException, **fields: Any) -> None:
 def _line(level: str, event: str, fields: dict[str, Any]) -> str:
     record = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "level": level, "event": event}
     for name, value in fields.items():
-        record[name] = value[:_LONGEST] if isinstance(value, str) else value
+        record[name] = _fit(value) if isinstance(value, str) else value
     return _encode(record).decode()
+
+
+def _fit(text: str) -> str:
+    """Cut what is too long, and write half a surrogate pair in letters: JSON has no bytes for one."""
+    return text[:_LONGEST].encode(errors="backslashreplace").decode()
 
 
 class Lines(logging.Formatter):
@@ -46,7 +51,7 @@ class Lines(logging.Formatter):
         fields = {"logger": record.name}
         if record.exc_info:
             fields["trace"] = self.formatException(record.exc_info)[-_LONGEST:]
-        return _line(record.levelname.lower(), record.getMessage(), fields)
+        return _line(record.levelname.lower(), _fit(record.getMessage()), fields)
 
 
 GRANIAN: dict[str, Any] = {

@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 
 from recengine.engine import Engine
 
-__all__ = ("BUCKETS", "CONTENT_TYPE", "Counts", "exposition", "families")
+__all__ = ("BUCKETS", "CONTENT_TYPE", "NAMES", "Counts", "exposition", "families")
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the latency histogram, seconds."""
@@ -85,16 +85,35 @@ def exposition(counts: Counts, more: Callable[[], Iterable[Metric]]) -> Callable
     return lambda: generate_latest(registry)
 
 
-_GAUGES = {
-    "users": ("recengine_users", "Users known."),
-    "items": ("recengine_items", "Items known."),
+_FACTS = {
+    "users": ("gauge", "recengine_users", "Users known."),
+    "items": ("gauge", "recengine_items", "Items known."),
+    "events stored": ("counter", "recengine_events_stored_total", "Frames stored since the start."),
+    "events known": ("counter", "recengine_events_duplicate_total", "Events passed over because they were known."),
+    "journal": ("gauge", "recengine_journal_last_seq", "Number of the last durable frame."),
+    "behind": ("gauge", "recengine_journal_behind", "Frames that DuckDB does not hold yet."),
+    "records lost": ("counter", "recengine_decisions_lost_total", "Decisions that could not be recorded."),
+    "cache hits": ("counter", "recengine_cache_hits_total", "Replies answered from those that are kept."),
+    "cache misses": ("counter", "recengine_cache_misses_total", "Replies looked for among those kept, and computed."),
+    "replies kept": ("gauge", "recengine_cache_entries", "Replies that are kept."),
+    "replies kept, bytes": ("gauge", "recengine_cache_bytes", "Bytes that they take."),
 }
-"""Families by the name of the engine's fact."""
+"""Kind, name and meaning, by the name of the engine's fact."""
+
+NAMES = (
+    "recengine_http_requests_total",
+    "recengine_http_request_seconds",
+    "recengine_http_requests_running",
+    "recengine_deployment_info",
+    *(name for _, name, _ in _FACTS.values()),
+)
+"""Of all our metrics, as they are scraped."""
 
 
 def families(engine: Engine) -> Iterator[Metric]:
     """Read what the engine counts."""
     facts = engine.facts()
-    for fact, (name, meaning) in _GAUGES.items():
-        yield GaugeMetricFamily(name, meaning, facts[fact])
+    for fact, (kind, name, meaning) in _FACTS.items():
+        family = GaugeMetricFamily if kind == "gauge" else CounterMetricFamily
+        yield family(name.removesuffix("_total"), meaning, facts[fact])
     yield InfoMetricFamily("recengine_deployment", "The deployment that answers.", {"version": str(facts["live"])})

@@ -17,7 +17,7 @@ from recengine.errors import RecEngineError
 from recengine.server import log
 from recengine.server.scope import Message
 
-__all__ = ("CODES", "MEDIA_TYPE", "STATUS", "Gone", "Place", "Problem", "Refused", "answer_of", "problem_of")
+__all__ = ("CODES", "MEDIA_TYPE", "STATUS", "Place", "Problem", "Refused", "answer_of", "problem_of")
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -100,13 +100,6 @@ class Refused(HTTPException):
     ) -> None:
         super().__init__(detail=detail, status_code=status, headers=headers)
         self.places = places
-
-
-class Gone(Refused):
-    """The caller went away before its body was there: nobody is left to answer."""
-
-    def __init__(self) -> None:
-        super().__init__(499, "the caller went away")
 
 
 def answer_of(error: BaseException, request_id: str) -> tuple[Message, Message]:

@@ -1,4 +1,4 @@
-"""What a running server notices by itself, once a second and off the event loop: changed API keys.
+"""What a running server notices by itself, once a second and off the event loop: another deployment, changed API keys.
 
 Why by looking: a pointer or a file that another process replaced by a rename needs no message, works after a crash of
 either side, and costs two `stat` calls a second.
@@ -11,18 +11,27 @@ from recengine.engine import Engine
 from recengine.errors import RecEngineError
 from recengine.server import log
 from recengine.server.keys import Keys
+from recengine.store.directory import ARTIFACTS
 
-__all__ = ("Watch",)
+__all__ = ("SECONDS", "Watch")
 
 SECONDS = 1.0
 
 
 class Watch:
-    """Looks until stopped."""
+    """Looks until stopped.
+
+    Parameters
+    ----------
+    engine : follows `artifacts/current`; a deployment that cannot be loaded leaves the one before in force.
+    keys : are read again where their file changed.
+    """
 
     def __init__(self, engine: Engine, keys: Keys) -> None:
         self._engine = engine
         self._keys = keys
+        self._pointer = engine.path / ARTIFACTS / "current"
+        self._seen: tuple[int, int, int] | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -43,8 +52,26 @@ class Watch:
 
     def look(self) -> None:
         """Look once; what cannot be used is logged, and what was in force stays."""
+        for what, check in (("deployment", self._deployment), ("keys", self._look_at_keys)):
+            try:
+                check()
+            except RecEngineError as err:
+                log.line("error", what, code=err.code, error=str(err))
+            except Exception as err:  # noqa: BLE001  the next look may do better, and nobody else looks
+                log.fault(what, err)
+
+    def _deployment(self) -> None:
         try:
-            if self._keys.reload():
-                log.line("info", "keys", number=len(self._keys))
-        except RecEngineError as err:
-            log.line("error", "keys", code=err.code, error=str(err))
+            found = self._pointer.stat()
+        except FileNotFoundError:
+            return
+        seen = (found.st_mtime_ns, found.st_ino, found.st_size)
+        if seen != self._seen:
+            self._seen = seen
+            version = self._engine.follow()
+            if version is not None:
+                log.line("info", "deployment", version=version)
+
+    def _look_at_keys(self) -> None:
+        if self._keys.reload():
+            log.line("info", "keys", number=len(self._keys))

@@ -17,6 +17,9 @@ import pytest
 from recengine import config, errors
 from recengine.cli.parser import build
 from recengine.metrics import beyond, ranking
+from recengine.server.metrics import NAMES
+from recengine.server.problems import CODES as PROBLEMS
+from recengine.server.routes import HANDLERS
 from tests.house.source import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -66,6 +69,11 @@ METRICS = sorted({*ranking.METRICS, *beyond.__all__})
 OPTIONS = sorted({(name, o) for name, verb in commands().items() for o in verb._option_string_actions if o.startswith("--")})
 
 
+ENDPOINTS = sorted(
+    f"{method} {re.sub(r':[a-z]+}', '}', path)}" for handler in HANDLERS for path in handler.paths for method in handler.http_methods
+)
+
+
 def said(word):
     return re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", CODE) is not None
 
@@ -93,6 +101,21 @@ def test_an_error_code_is_documented(code):
 @pytest.mark.parametrize("metric", METRICS)
 def test_a_metric_is_documented(metric):
     assert said(metric)
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_an_endpoint_is_documented(endpoint):
+    assert re.search(rf"{re.escape(endpoint)}(?![\w/{{-])", CODE)
+
+
+@pytest.mark.parametrize("code", sorted({code for code, _, _ in PROBLEMS.values()}))
+def test_a_problem_of_http_is_documented(code):
+    assert said(code)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_metric_of_the_server_is_documented(name):
+    assert said(name)
 
 
 def test_python_blocks_run_one_after_the_other(tmp_path):

@@ -4,15 +4,16 @@ Short handlers run on the event loop: a request takes less than a millisecond, a
 answer many at once, or wait for the disk, run in threads.
 """
 
-from typing import Any
+from litestar.handlers import HTTPRouteHandler
 
-from recengine.server.routes import health, items, recommendations, users
+from recengine.server.routes import events, health, items, recommendations, users
 
 __all__ = ("HANDLERS",)
 
-HANDLERS: tuple[Any, ...] = (
+HANDLERS: tuple[HTTPRouteHandler, ...] = (
     *health.HANDLERS,
     *recommendations.HANDLERS,
+    *events.HANDLERS,
     *items.HANDLERS,
     *users.HANDLERS,
 )

@@ -1,5 +1,6 @@
 """Whether the service lives and can answer; its metrics; the description of the API as a page."""
 
+from time import monotonic
 from typing import Literal
 
 import msgspec
@@ -14,6 +15,10 @@ from recengine.server.problems import Place, Refused
 from recengine.server.routes.answers import described
 
 __all__ = ("HANDLERS", "Live", "Ready")
+
+REFUSED_FOR = 5.0
+"""Seconds for which one refusal of the disk says that the service is not ready. Then traffic may try it again: a state
+that only a success ends would never end, where nobody sends traffic to who is not ready."""
 
 
 class Live(msgspec.Struct, frozen=True):
@@ -39,10 +44,17 @@ def live() -> Live:
 @get("/health/ready", responses=described(), sync_to_thread=False)
 def ready(request: Asked) -> Ready:
     """Say whether requests can be answered and events stored; 503 with the reasons where not."""
+    reasons: list[Place] = []
+    version = ""
     try:
         version = request.engine.spine().deployment.version
     except RecEngineError as err:
-        raise Refused(503, "not ready", places=(Place("deployment", err.message),)) from err
+        reasons.append(Place("deployment", err.message))
+    at, why = request.app.state.refused
+    if monotonic() - at < REFUSED_FOR:
+        reasons.append(Place("journal", why))
+    if reasons:
+        raise Refused(503, "not ready: " + "; ".join(r.message for r in reasons), places=tuple(reasons))
     return Ready(version)
 
 

@@ -1,16 +1,18 @@
 """Recommendations: for a known user, a whole request, a batch, a visit, and the order of a given list."""
 
+import asyncio
 from typing import Annotated
 
 import msgspec
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
-from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import JSONBody
 from msgspec import Meta
 
 from recengine import types
 from recengine.errors import UnknownReply
 from recengine.server.asked import Asked, named
+from recengine.server.routes.answers import described, encoded
 from recengine.server.routes.bounds import (
     Caps,
     Count,
@@ -18,18 +20,22 @@ from recengine.server.routes.bounds import (
     Diversity,
     Explained,
     Filter,
+    ItemId,
     ItemIds,
     Labels,
+    Named,
     Names,
     Visited,
 )
+from recengine.server.scope import REPLY_KEY
 from recengine.store.decisions import Decision
 from recengine.types.doors import Attributes, Id, Ids, Name
 from recengine.types.doors import Labels as Categories
 
 __all__ = ("HANDLERS", "Batch", "Ranking", "Replies", "Visit")
 
-_REPLY = {200: ResponseSpec(types.Response, description="Items, best first.", generate_examples=False)}
+_REPLY = described(200, types.Response, what="Items, best first.")
+_ANSWER = described(200, types.Response, writes=True, what="Items, best first.")
 
 
 class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,13 +47,13 @@ class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Replies(msgspec.Struct, frozen=True):
     """A reply for each request, in their order."""
 
-    replies: list[types.Response]
+    responses: list[types.Response]
 
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """What an anonymous visitor did and wishes; the fields mean what they mean in a request."""
 
-    events: Annotated[tuple[types.SessionEvent, ...], Meta(max_length=1000)]
+    events: Annotated[tuple[types.SessionEvent, ...], Meta(max_length=1000)] = ()
     """Oldest first; not kept."""
     session_id: Id | None = None
     n: int = 10
@@ -83,7 +89,7 @@ class Ranking(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
 @get("/v1/users/{user_id:str}/recommendations", responses=_REPLY, sync_to_thread=False)
 def recommend_to_user(
     request: Asked,
-    user_id: str,
+    user_id: Named,
     n: Count = 10,
     filter: Filter = None,  # noqa: A002  the parameter's name
     exclude_seen: Names = (),
@@ -117,39 +123,59 @@ def recommend_to_user(
         session_id=session_id,
         explain=explain,
     )
-    return _json(msgspec.json.encode(request.engine.recommend(wish)))
+    return encoded(request.engine.reply(wish, request.scope.get(REPLY_KEY)))
 
 
-@post("/v1/recommendations", responses=_REPLY, status_code=200, sync_to_thread=False)
-def recommend(request: Asked, data: types.Request) -> Response[bytes]:
+@post("/v1/recommendations", responses=_ANSWER, status_code=200, sync_to_thread=False)
+def recommend(request: Asked, data: JSONBody[types.Request]) -> Response[bytes]:
     """Answer a whole request."""
-    return _json(msgspec.json.encode(request.engine.recommend(data)))
+    return encoded(request.engine.reply(data))
 
 
-@post("/v1/recommendations/batch", status_code=200, sync_to_thread=True)
-def recommend_to_many(request: Asked, data: Batch) -> Replies:
+@post("/v1/recommendations/batch", responses=described(writes=True), status_code=200)
+async def recommend_to_many(request: Asked, data: JSONBody[Batch]) -> Replies:
     """Answer up to 1,000 requests, on all cores; the same answers as one by one."""
-    return Replies(request.engine.recommend_batch(data.requests))
+    return Replies(await asyncio.to_thread(request.engine.recommend_batch, data.requests))
 
 
-@post("/v1/sessions/recommendations", responses=_REPLY, status_code=200, sync_to_thread=False)
-def recommend_to_visitor(request: Asked, data: Visit) -> Response[bytes]:
+@post("/v1/sessions/recommendations", responses=_ANSWER, status_code=200, sync_to_thread=False)
+def recommend_to_visitor(request: Asked, data: JSONBody[Visit]) -> Response[bytes]:
     """Answer a visitor of whom nothing is known but what happened in this visit."""
-    return _json(msgspec.json.encode(request.engine.recommend(types.Request(**msgspec.structs.asdict(data)))))
+    return encoded(request.engine.reply(types.Request(**msgspec.structs.asdict(data))))
 
 
-@get("/v1/recommendations/{request_id:str}/explanation", sync_to_thread=True)
-def explain_reply(request: Asked, request_id: str) -> Decision:
-    """Say why a reply was as it was: what was shown, each item's score, reason, and what each model added."""
+@post("/v1/rankings", responses=_ANSWER, status_code=200)
+async def rank(request: Asked, data: JSONBody[Ranking]) -> Response[bytes]:
+    """Put a given list in order for one user, best first."""
+    wishes = msgspec.structs.asdict(data)
+    reply = await asyncio.to_thread(request.engine.rank, wishes.pop("items"), wishes.pop("user_id"), **wishes)
+    return encoded(msgspec.json.encode(reply))
+
+
+@get("/v1/recommendations/{request_id:str}/explanation", responses=described(missing=True))
+async def explain_reply(request: Asked, request_id: Named, item_id: ItemId = None) -> Decision | types.Explanation:
+    """Say why a reply was as it was: each item's score, reason, and what each model added; or that of one item.
+
+    An item that was not shown is explained as things are now.
+    """
     name = named(request_id, "request_id")
-    found = request.engine.decision(name)
+    found = await asyncio.to_thread(request.engine.decision, name)
     if found is None:
         raise UnknownReply(f"no reply {name!r} is recorded", hint="`serving.decision_rate` says how many are")
-    return found
-
-
-def _json(body: bytes) -> Response[bytes]:
-    return Response(body, media_type="application/json")
+    if item_id is None:
+        return found
+    if item_id not in found.items:
+        return await asyncio.to_thread(request.engine.explain, found.user_id, item_id)
+    at = found.items.index(item_id)
+    return types.Explanation(
+        user_id=found.user_id,
+        item_id=item_id,
+        eligible=True,
+        score=found.scores[at],
+        contributions=found.contributions[at] if found.contributions else {},
+        reasons=(types.Reason(found.reasons[at]),) if found.reasons else (),
+        version=found.version,
+    )
 
 
 def _seen(given: tuple[str, ...]) -> bool | tuple[str, ...]:
@@ -173,5 +199,6 @@ HANDLERS: tuple[HTTPRouteHandler, ...] = (
     recommend,
     recommend_to_many,
     recommend_to_visitor,
+    rank,
     explain_reply,
 )
