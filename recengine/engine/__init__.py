@@ -23,6 +23,7 @@ from recengine.engine.records import Records
 from recengine.errors import StoreCorrupt, StoreFailed
 from recengine.offline import cycle
 from recengine.offline.ingest import IngestReport, ingest
+from recengine.online.recommender import Recommender
 from recengine.online.replay import catch_up
 from recengine.store import directory
 from recengine.store.backup import BackupReport, backup
@@ -166,6 +167,28 @@ class Engine(Answers, Records):
             version = self.artifacts.rollback()
             self._reload()
         return version
+
+    def follow(self) -> str | None:
+        """Load the deployment that `artifacts/current` names, where another one answers; returns its version.
+
+        For who shares the folder with whoever promotes. None = it answers already, or this process trains, which ends
+        with a look of its own.
+
+        Raises
+        ------
+        BadArtifact, UnknownVersion : it cannot be used; what answered goes on answering.
+        """
+        if not self._training.acquire(blocking=False):
+            return None
+        try:
+            version, live = self.artifacts.current(), self._live
+            if version is None or (isinstance(live, Recommender) and live.deployment.version == version):
+                return None
+            self._live = self._load()
+            self._replies.clear()
+            return version
+        finally:
+            self._training.release()
 
     def backup(self, target: str | os.PathLike[str]) -> BackupReport:
         """Copy the data directory to `target`, verified, while it is in use.

@@ -15,7 +15,7 @@ from litestar.params import PathParameter
 
 from recengine.engine import Engine
 from recengine.server.problems import Place, Refused
-from recengine.server.scope import BODY, SLASH
+from recengine.server.scope import BODY, REPLY_KEY, SLASH
 from recengine.store.vocab import MAX_ID_BYTES, valid_id
 
 __all__ = ("Asked", "known_parameters", "named")
@@ -29,6 +29,12 @@ class Asked(Request[Any, Any, Any]):
         """The open engine."""
         engine: Engine = self.app.state.engine
         return engine
+
+    @property
+    def reply_key(self) -> bytes | None:
+        """The key under which the reply may be kept; None = it is not kept."""
+        key: Any = self.scope.get(REPLY_KEY)
+        return key if isinstance(key, bytes) else None
 
     async def json(self) -> Any:
         """Decode the body into the type that the handler says it takes."""

@@ -27,7 +27,6 @@ from recengine.server.routes.bounds import (
     Names,
     Visited,
 )
-from recengine.server.scope import REPLY_KEY
 from recengine.store.decisions import Decision
 from recengine.types.doors import Attributes, Id, Ids, Name
 from recengine.types.doors import Labels as Categories
@@ -123,7 +122,7 @@ def recommend_to_user(
         session_id=session_id,
         explain=explain,
     )
-    return encoded(request.engine.reply(wish, request.scope.get(REPLY_KEY)))
+    return encoded(request.engine.reply(wish, request.reply_key))
 
 
 @post("/v1/recommendations", responses=_ANSWER, status_code=200, sync_to_thread=False)
