@@ -58,13 +58,14 @@ def models(args: Namespace) -> None:
         store.open(args.version)
         show.document(store.manifest(args.version))
     else:
-        with Engine.open(args.dir) as engine:
-            if args.action == "promote":
-                engine.promote(args.version)
-                version = args.version
-            else:
-                version = engine.rollback()
-        show.result(args.json, {"live": version}, lambda: show.line(f"live: {version}"))
+        version = args.version
+        if args.action == "promote":
+            store.promote(version)
+        else:
+            version = store.rollback()
+        # The pointer only: whoever holds the database open watches it.
+        text = f"live: {version}; a running server takes it over within a second"
+        show.result(args.json, {"live": version}, lambda: show.line(text))
 
 
 def _listed(store: ArtifactStore, version: str, live: str | None) -> dict[str, Any]:

@@ -5,11 +5,12 @@ import importlib.metadata
 import os
 from pathlib import Path
 
-from recengine.cli import commands, evaluate, operate
+from recengine.cli import commands, evaluate, live, operate, serve
 
 __all__ = ("build",)
 
 EPILOG = """environment:
+  RECENGINE_API_KEY   the key that `record --url` sends (default: none)
   RECENGINE_THREADS   cores that training may use, where the configuration says 0 (default: all)
   NO_COLOR            plain output
 """
@@ -89,6 +90,7 @@ def build() -> argparse.ArgumentParser:
     verb.add_argument("--filter", metavar="EXPR")
 
     _evaluate(verbs)
+    _live(verbs)
 
     verb = _verb(verbs, "models", "deployments: list, show, promote, rollback", operate.models, directory=False)
     verb.add_argument("action", choices=("list", "show", "promote", "rollback"))
@@ -128,6 +130,34 @@ def _evaluate(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     verb.add_argument("--threads", type=int, default=_threads(), help="0 = all cores")
 
 
+def _live(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = _verb(verbs, "serve", "answer over HTTP until Ctrl-C or SIGTERM", serve.serve)
+    verb.add_argument("--host", help="address to listen on (default: `server.host`, 127.0.0.1)")
+    verb.add_argument("--port", type=int, help="(default: `server.port`, 8000)")
+    verb.add_argument(
+        "--key-file", type=Path, metavar="FILE", help="the API key stands here; it is made where FILE does not exist"
+    )
+
+    verb = _verb(verbs, "record", "store what users did, durably and felt at once", live.record, directory=False)
+    verb.add_argument("dir", nargs="?", type=Path, help="the data directory; none with --url")
+    verb.add_argument("--user", metavar="ID")
+    verb.add_argument("--item", metavar="ID")
+    verb.add_argument("--type", metavar="TYPE", help="such as view, click, purchase (default: interaction)")
+    verb.add_argument("--value", type=float, help="a rating or an amount")
+    verb.add_argument("--order", type=_order, metavar="WHEN", help="a time, or a number that sorts (default: now)")
+    verb.add_argument("--event-id", metavar="ID", help="makes a repeated delivery count once")
+    verb.add_argument("--session-id", metavar="ID", help="the visit that it belongs to")
+    verb.add_argument("--request-id", metavar="ID", help="the reply in which the item was shown")
+    verb.add_argument("--file", metavar="FILE", help="JSON lines with the fields of an event; - is stdin")
+    verb.add_argument("--url", help="tell a running server instead, such as http://127.0.0.1:8000")
+    verb.add_argument(
+        "--key", default=os.environ.get("RECENGINE_API_KEY"), help="its API key (default: $RECENGINE_API_KEY)"
+    )
+
+    verb = _verb(verbs, "forget", "forget a user in every home of user data", live.forget)
+    verb.add_argument("user", help="a user id")
+
+
 def _verb(
     verbs: "argparse._SubParsersAction[argparse.ArgumentParser]",
     name: str,
@@ -147,3 +177,7 @@ def _verb(
 def _threads() -> int:
     text = os.environ.get("RECENGINE_THREADS", "0")
     return int(text) if text.isdigit() else 0
+
+
+def _order(text: str) -> int | str:
+    return int(text) if text.removeprefix("-").isdecimal() and text.isascii() else text

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class _Replies(msgspec.Struct, frozen=True):
-    responses: list[Response]
+    replies: list[Response]
 
 
 class _Listed(msgspec.Struct, frozen=True):
@@ -27,7 +27,7 @@ class _Listed(msgspec.Struct, frozen=True):
 
 class _Neighbour(msgspec.Struct, frozen=True):
     user_id: str
-    similarity: float
+    score: float
 
 
 class _Neighbours(msgspec.Struct, frozen=True):
@@ -95,7 +95,7 @@ class Client:
         if isinstance(users, str):
             raise BadRequest("users: expected a list of ids, got str", hint="`recommend` answers one user")
         requests = [_asked(user, n, wishes) for user in users]
-        return self._server.ask(_Replies, "POST", "/v1/recommendations/batch", {"requests": requests}).responses
+        return self._server.ask(_Replies, "POST", "/v1/recommendations/batch", {"requests": requests}).replies
 
     def rank(self, items: Sequence[str], user: str | None = None, **wishes: Any) -> Response:
         """Put `items` in the order in which `user` should see them."""
@@ -113,7 +113,7 @@ class Client:
     def similar_users(self, user: str, n: int = 10) -> tuple[tuple[str, float], ...]:
         """List the users most like `user` with their similarity."""
         found = self._server.ask(_Neighbours, "GET", f"/v1/users/{_segment(user)}/similar", params={"n": n})
-        return tuple((neighbour.user_id, neighbour.similarity) for neighbour in found.users)
+        return tuple((neighbour.user_id, neighbour.score) for neighbour in found.users)
 
     def popular(self, n: int = 10, *, category: str | None = None) -> tuple[Recommendation, ...]:
         """List the most popular items, of one category or of all."""

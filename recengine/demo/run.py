@@ -1,10 +1,11 @@
-"""The demo, start to end: make the shop, ingest it, learn from it, and recommend to a warm and a cold user."""
+"""The demo, start to end: make the shop, ingest it, learn, recommend to a warm and a cold user, and let one click."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
+from recengine.demo.felt import Felt, click
 from recengine.demo.shop import generate
 from recengine.engine import Engine
 from recengine.errors import DirectoryInvalid
@@ -30,10 +31,12 @@ class DemoReport(msgspec.Struct, frozen=True, kw_only=True):
     replies: tuple[Response, ...]
     """To a user with a long history, and to one that nobody has met."""
     titles: tuple[list[str], ...]
+    felt: Felt
+    """What clicks changed at once for the first of the two."""
 
 
 def run(folder: Path, *, progress: Callable[[str, int, int], None] | None = None) -> DemoReport:
-    """Make a demo shop in `folder` (its raw files in `folder/raw`), train, and recommend.
+    """Make a demo shop in `folder` (its raw files in `folder/raw`), train, recommend, and record clicks.
 
     Raises
     ------
@@ -58,4 +61,5 @@ def run(folder: Path, *, progress: Callable[[str, int, int], None] | None = None
             train=trained,
             replies=replies,
             titles=tuple(engine.titles([item.item_id for item in reply.items]) for reply in replies),
+            felt=click(engine, files.warm_user),
         )
