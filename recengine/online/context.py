@@ -50,7 +50,9 @@ class Resolver:
         histories = [self._history(held, request, row, now) for request, row in zip(requests, rows, strict=True)]
         items = self._state.items  # after the histories: their items are in it
         for b, request in enumerate(requests):
-            if request.events:
+            if request.events and self._refuses(request):
+                trace.degrade("events:not_allowed", b)
+            elif request.events:
                 histories[b] = self._extended(histories[b], request, b, held, items, now, trace)
         cold = np.array([len(history.items) < self._config.cold_below for history in histories], np.bool_)
         trace.mark("context")
@@ -62,11 +64,20 @@ class Resolver:
         return -1 if (row, PERSONALISATION) in self._state.refused else row
 
     def _history(self, held: Histories, request: Request, row: int, now: int) -> History:
-        if row < 0 and request.session_id is not None:
+        if row < 0 and request.session_id is not None and not self._refuses(request):
             visit = self._state.sessions.history(request.session_id, now)
             if visit is not None:
                 return visit
         return held.row(row)
+
+    def _refuses(self, request: Request) -> bool:
+        """Say whether the user of a request, or of its session, does not allow to be known."""
+        refused = self._state.refused
+        if not refused:
+            return False
+        user = -1 if request.user_id is None else self._users.row(request.user_id)
+        owner = -1 if request.session_id is None else self._state.sessions.owner(request.session_id)
+        return (user, PERSONALISATION) in refused or (owner, PERSONALISATION) in refused
 
     def _extended(
         self, row: History, request: Request, b: int, held: Histories, items: Catalogue, now: int, trace: Trace

@@ -3,6 +3,8 @@
 All of it goes through `State.apply`, so a restart sees what the running process saw.
 """
 
+from time import time_ns
+
 import numpy as np
 
 from recengine.config import Config, Serving
@@ -62,6 +64,7 @@ def _apply_all(state: State, seq: int, database: Database) -> None:
 
 
 def _apply_sessions(state: State, database: Database, serving: Serving) -> None:
-    since = state.latest - int(serving.session_minutes * 60e6) if state.kind == "timestamp" else 0
-    names, events = read_session_events(database, since=since)
+    last = min(state.latest, time_ns() // 1000)  # one event from the future does not end all visits
+    since = last - int(serving.session_minutes * 60e6)
+    names, events = read_session_events(database, since=since, most=serving.sessions)
     state.apply(state.seq, SessionsFrame(names, events))

@@ -160,8 +160,9 @@ class State:
                     self.histories.replace(frame.events)
                     self.late.difference_update(frame.events.user.tolist())
                 case SessionsFrame():
-                    self.sessions = Sessions(self._rules, self._serving)
-                    self.sessions.apply(frame.names, frame.events)
+                    sessions = Sessions(self._rules, self._serving)
+                    sessions.apply(frame.names, frame.events)
+                    self.sessions = sessions  # whole, for whoever reads meanwhile
                 case ItemsFrame():
                     self.items = frame.items
                 case UsersFrame():

@@ -60,10 +60,19 @@ def read_events(
     return _columns(table, cursor)
 
 
-def read_session_events(database: Database, *, since: int) -> tuple[list[str], EventColumns]:
-    """Read the events of visits from the moment `since` on, in the order in which they came, and their sessions."""
+def read_session_events(database: Database, *, since: int, most: int) -> tuple[list[str], EventColumns]:
+    """Read all events of the latest sessions, in the order in which they came, and the sessions of each.
+
+    Parameters
+    ----------
+    since : microseconds; sessions without an event from then on are left out. Orders that are no times end none.
+    most : sessions.
+
+    Cost: a pass over the events that have any text beside them.
+    """
     cursor = database.read()
-    table = cursor.table(query("store/read_session_events"), {"since": since})
+    params = {"since": since, "times_from": MICROSECONDS_FROM, "most": most}
+    table = cursor.table(query("store/read_session_events"), params)
     return table["session_id"].to_pylist(), _columns(table, cursor)
 
 

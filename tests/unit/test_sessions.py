@@ -9,8 +9,10 @@ from recengine.config import DEFAULT_EVENTS, Serving
 from recengine.features.interaction import event_bits, event_weights
 from recengine.online.histories import NOTHING, folded
 from recengine.online.sessions import MINUTE, Sessions
+from recengine.store.events import read_events, read_session_events
 from recengine.store.homes import Forgotten
 from recengine.types import EventColumns
+from tests.unit.ingesting import opened
 
 TYPES = ("view", "purchase", "dislike", "ignore")
 START = 1_700_000_000_000_000
@@ -158,3 +160,37 @@ def test_what_a_reader_holds_never_changes_and_every_event_makes_another_object(
     for row, copies in held:
         same(row[:-1], copies)
     assert len({id(row) for row, _ in held}) == 12
+
+
+def test_a_restart_reads_the_sessions_that_are_not_over(tmp_path):
+    rng = np.random.default_rng(4)
+    now = START + 400 * MINUTE
+    rows = [
+        {
+            "user_id": f"u{rng.integers(5)}",
+            "item_id": f"i{rng.integers(9)}",
+            "type": str(rng.choice(("view", "purchase", "dislike"))),
+            "order": int(START + k * MINUTE),
+            "session_id": None if k % 4 == 0 else f"s{rng.integers(k // 20, k // 20 + 4)}",
+        }
+        for k in range(400)
+    ]
+    with opened(tmp_path / "shop") as shop:
+        shop.ingest(events=rows)
+        everything = read_events(shop.database)
+        assert len(everything.seq) == len(rows)
+        names = [rows[seq]["session_id"] for seq in everything.seq]
+        live, restarted = (Sessions(DEFAULT_EVENTS, msgspec.structs.replace(CONFIG, sessions=1000)) for _ in range(2))
+        for at in np.argsort(everything.seq):
+            live.apply(*part(names, everything, np.array([at])))
+        restarted.apply(*read_session_events(shop.database, since=now - 30 * MINUTE, most=1000))
+        ever = set(names) - {None}
+        known = {name for name in ever if live.history(name, now) is not None}
+        assert 3 < len(known) < 15
+        assert {name for name in ever if restarted.history(name, now) is not None} == known
+        for name in known:
+            same(live.history(name, now), restarted.history(name, now))
+            assert live.owner(name) == restarted.owner(name)
+        latest, _ = read_session_events(shop.database, since=now - 30 * MINUTE, most=2)
+        assert len(set(latest)) == 2
+        assert len(read_session_events(shop.database, since=now + 1, most=9)[0]) == 0
