@@ -17,7 +17,7 @@ from recengine.errors import BadColumn
 from recengine.store.cursor import Cursor
 from recengine.store.database import Database
 from recengine.store.queries import query
-from recengine.types import I32, I64, EventColumns
+from recengine.types import I32, I64, MICROSECONDS_FROM, EventColumns
 
 __all__ = (
     "EventSink",

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from recengine.config import Config
+from recengine.online.context import PERSONALISATION
 from recengine.online.counters import step_for
 from recengine.online.recommender import Recommender
 from recengine.online.state import EventsFrame, State
@@ -139,12 +140,12 @@ def test_candidates_of_everybody_follow_what_everybody_does():
     rush = told(np.random.default_rng(2), step_for(N_ITEMS))
     rush = tuple(msgspec.structs.replace(event, item_id=f"i{least}", type="purchase") for event in rush)
     orders, _ = recommender.candidates._laid_out(items)
-    state.apply(first, EventsFrame(stored(rush[:-1], 3, first), N_USERS, N_ITEMS))
+    state.apply(first, EventsFrame(stored(rush[:-1], 3, first), N_USERS, N_ITEMS, "timestamp"))
     assert recommender.lists.ranking("popular", 1, None)[0].tolist() == [least]
     assert recommender.lists.ranking("trending", 1, None)[0].tolist() == [least]
     assert recommender.candidates._laid_out(items)[0] is orders
     last = first + len(rush) - 1
-    state.apply(last, EventsFrame(stored(rush[-1:], 3, last), N_USERS, N_ITEMS))
+    state.apply(last, EventsFrame(stored(rush[-1:], 3, last), N_USERS, N_ITEMS, "timestamp"))
     orders, _ = recommender.candidates._laid_out(items)
     for order in (orders.POPULAR, orders.TRENDING):
         assert orders.first(order, items.available[None], 1).tolist() == [[least]]
@@ -152,3 +153,19 @@ def test_candidates_of_everybody_follow_what_everybody_does():
     assert recommender.lists.ranking("popular", 1, label)[0].tolist() == [least]
     row = np.array([[orders.rows[label]]], np.int32)
     assert orders.of_categories(row, items.available[None], 1).tolist() == [[least]]
+
+
+def test_who_does_not_allow_it_is_known_neither_by_session_nor_by_what_is_told():
+    shop = world()
+    state, recommender = living(shop, users=("visitor",))
+    events = told(np.random.default_rng(5), 8)
+    state.sessions.apply(["s1"] * 8, stored(events, 7, int(shop.events.seq.max()) + 1))
+    nobody = reply_of(recommender, Request(n=20))
+    assert reply_of(recommender, Request(session_id="s1", n=20)) != nobody
+    state.refused = frozenset(((7, PERSONALISATION),))
+    assert reply_of(recommender, Request(session_id="s1", n=20)) == nobody
+    assert reply_of(recommender, Request(user_id="u7", session_id="s1", n=20)) == nobody
+    noted = reply_of(recommender, Request(user_id="u7", n=20, events=events))
+    assert noted.degraded == ("events:not_allowed",)
+    assert noted.items == nobody.items
+    assert reply_of(recommender, Request(user_id="nobody", n=20, events=events)).items != nobody.items
