@@ -315,9 +315,9 @@ class Feedback:
                 if time.monotonic() - mended > MENDED:
                     mended = time.monotonic()
                     self._mend()
-            except (
-                Exception
-            ):  # without this thread DuckDB would never follow; what it lacks waits, and is in the journal
+            except Exception as err:  # without this thread DuckDB would never follow; the journal holds what it lacks
+                if isinstance(err, StoreFailed):
+                    self._journal.relieve()  # on a full disk it commits in the room that the journal kept back
                 log.exception("the database does not follow the journal")
                 time.sleep(1.0)
 

@@ -25,6 +25,8 @@ __all__ = ("Keeper", "newest", "snapshot")
 
 log = logging.getLogger("recengine.store")
 
+_making = threading.Lock()
+"""One at a time: each has the number after the last one's."""
 _PATIENCE = 60.0
 """Seconds between two looks at how much the journal holds."""
 _FIRST = 5.0
@@ -41,12 +43,13 @@ def snapshot(database: Database, folder: Path) -> BackupReport:
     StoreFailed : the disk is full, or the copy differs; the older one stays.
     StoreCorrupt : the database cannot be read to its end; the older one stays.
     """
-    home = folder / directory.SNAPSHOT
-    _make(home)
-    older = _numbered(home)
-    report = copy_store(database, home / f"{_number(older[-1]) + 1 if older else 0:08d}")
-    for path in older:
-        shutil.rmtree(path, ignore_errors=True)
+    with _making:
+        home = folder / directory.SNAPSHOT
+        _make(home)
+        older = _numbered(home)
+        report = copy_store(database, home / f"{_number(older[-1]) + 1 if older else 0:08d}")
+        for path in older:
+            shutil.rmtree(path, ignore_errors=True)
     return report
 
 

@@ -1,5 +1,6 @@
 """What the engine refuses, and how it says so: bad wishes, bad directories, damage, locks."""
 
+import shutil
 import subprocess
 import sys
 
@@ -17,6 +18,7 @@ from recengine.errors import (
     StoreCorrupt,
     StoreLocked,
 )
+from recengine.store.snapshot import snapshot
 
 
 def test_a_missing_foreign_or_empty_directory_is_named(tmp_path):
@@ -50,10 +52,23 @@ def test_a_damaged_artifact_is_refused_before_it_is_parsed_and_training_mends_it
         assert len(engine.recommend("u1").items) == 10
 
 
-def test_a_damaged_database_is_named(shop):
+def test_a_damaged_database_without_a_snapshot_is_named(shop):
+    shutil.rmtree(shop / "snapshot", ignore_errors=True)
     (shop / "recengine.duckdb").write_bytes(b"garbage" * 1000)
     with pytest.raises(StoreCorrupt):
         Engine.open(shop)
+
+
+def test_a_damaged_database_is_healed_from_its_snapshot_and_the_journal(shop):
+    with Engine.open(shop) as engine:
+        snapshot(engine._database, shop)
+        engine.record({"user_id": "u1", "item_id": "i1", "type": "click", "event_id": "after the snapshot"})
+        told = engine.recommend("u1")
+    (shop / "recengine.duckdb").write_bytes(b"garbage" * 1000)
+    with Engine.open(shop) as engine:
+        again = engine.record({"user_id": "u1", "item_id": "i1", "type": "click", "event_id": "after the snapshot"})
+        assert again.duplicates == 1
+        assert [i.item_id for i in engine.recommend("u1").items] == [i.item_id for i in told.items]
 
 
 def test_a_second_process_is_told_that_the_store_is_locked(shop):

@@ -99,6 +99,20 @@ def test_only_whole_segments_that_are_done_are_dropped(tmp_path):
     assert opened(tmp_path, after=5).last_seq == 7
 
 
+def test_a_segment_that_is_given_up_can_be_dropped_once_there_is_a_next(tmp_path):
+    journal = opened(tmp_path)
+    journal.turn()  # before the first there is nothing to give up
+    journal.write([b"secret"])
+    journal.turn()
+    journal.trim(0)
+    assert len(segments(tmp_path)) == 1, "the open one stays"
+    journal.write([b"next"])
+    journal.trim(0)
+    journal.write([b"more"])
+    assert [int(p.stem) for p in segments(tmp_path)] == [1]
+    assert frames(journal, 0) == {1: b"next", 2: b"more"}
+
+
 def test_a_journal_of_another_store_is_refused(tmp_path):
     opened(tmp_path, store=b"a" * 16).write([b"x"])
     with pytest.raises(StoreCorrupt, match="another store"):

@@ -10,11 +10,10 @@ import pytest
 from recengine.config import Storage
 from recengine.durable import digest
 from recengine.errors import StoreCorrupt, StoreFailed
-from recengine.store import directory
+from recengine.store import directory, migrations
 from recengine.store import snapshot as module
 from recengine.store.backup import MANIFEST, backup, digests, restore
 from recengine.store.database import FILE, Database
-from recengine.store.queries import query
 from recengine.store.recovery import open_store
 from recengine.store.sequence import count_ingest, last_seq
 from recengine.store.snapshot import Keeper, newest, snapshot
@@ -51,6 +50,17 @@ def test_the_newest_whole_snapshot_counts_and_only_one_is_kept(shop):
     shutil.copytree(shop.folder / directory.SNAPSHOT / "00000001", shop.folder / directory.SNAPSHOT / "00000002")
     (shop.folder / directory.SNAPSHOT / "00000002" / FILE).write_bytes(b"half")
     assert newest(shop.folder)[0].name == "00000001"
+
+
+def test_snapshots_that_are_asked_for_at_once_take_turns(shop):
+    reports = []
+    threads = [threading.Thread(target=lambda: reports.append(snapshot(shop.database, shop.folder))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [report.last_seq for report in reports] == [19] * 4
+    assert numbers(shop.folder) == ["00000003"]
 
 
 def test_a_snapshot_that_cannot_be_made_leaves_the_older_one_and_the_frames(shop, monkeypatch):
@@ -174,18 +184,15 @@ def test_a_store_restored_without_a_journal_begins_one_behind_its_last_frame(sho
         assert store.journal.write([b"x"]) == 20
 
 
-def test_a_backup_of_an_older_schema_is_restored_and_brought_up_to_date(tmp_path):
+def test_a_backup_of_an_older_schema_is_restored_and_brought_up_to_date(tmp_path, monkeypatch):
     """Compared as it was saved, before any step of the schema runs."""
     saved = tmp_path / "saved"
-    directory.create(saved)
-    with Database.open(saved / FILE) as database:
-
-        def back(cursor):
-            cursor.execute("DELETE FROM meta")
-            cursor.execute(query("store/insert_meta"), {"key": "schema", "value": "1"})
-            cursor.execute("INSERT INTO user_ids VALUES (0, 'old')")
-
-        database.write(back)
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "STEPS", migrations.STEPS[:1])
+        patch.setattr(migrations, "SCHEMA", 1)
+        directory.create(saved)
+        with Database.open(saved / FILE) as database:
+            database.write(lambda cursor: cursor.execute("INSERT INTO user_ids VALUES (0, 'old')"))
     with Database.open(saved / FILE, upgrading=False) as database:
         with pytest.raises(StoreCorrupt, match="0 rows for last_seq"):
             last_seq(database.read())

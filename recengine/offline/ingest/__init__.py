@@ -122,7 +122,6 @@ def ingest(
             refuse_unknown_split(write.split, write.seen)
             if "events" in sources:
                 reports.append(ingest_events(write, sources["events"]))
-            count_ingest(cursor)
             if any(report.stored for report in reports):
                 count_ingest(cursor)
             return tuple(reports)
