@@ -21,17 +21,18 @@ import numpy.typing as npt
 from recengine.algorithms.popularity import Popularity, Standing, growth, standing
 from recengine.config import EventType
 from recengine.features.interaction import Meanings
+from recengine.store.homes import Forgotten, home
 from recengine.types import NO_TIME, EventColumns
 
 __all__ = ("BLOCK", "KEPT", "Counters", "Live", "step_for")
 
-_ROW = np.dtype([("seq", np.int64), ("time", np.int64), ("item", np.int32), ("weight", np.float32)])
+_ROW = np.dtype([("seq", np.int64), ("time", np.int64), ("user", np.int32), ("item", np.int32), ("weight", np.float32)])
 _Rows: TypeAlias = npt.NDArray[Any]
 
 BLOCK = 1 << 19
 """Events are let go by blocks of so many numbers."""
 KEPT = 4
-"""Blocks that are kept: 1.5 to 2 million events, 24 bytes each."""
+"""Blocks that are kept: 1.5 to 2 million events, 28 bytes each."""
 SMALLEST_STEP = 64
 
 
@@ -47,6 +48,7 @@ class _Log(NamedTuple):
     """Another one where rows were taken away."""
 
 
+@home
 class Counters:
     """The log of what counts: events with a positive weight, the latest blocks of them."""
 
@@ -55,13 +57,22 @@ class Counters:
         self._meanings = Meanings((), rules)
         self.log = _Log(np.empty(1024, _ROW), 0, -1, object())
 
-    def restart(self, events: EventColumns) -> None:
-        """Begin anew from all events there are."""
-        self.log = self._extended(_Log(np.empty(1024, _ROW), 0, -1, object()), events)
+    def restart(self, events: EventColumns, last_event: int) -> None:
+        """Begin anew from all events there are; `last_event` is the last number that was given."""
+        log = self._extended(_Log(np.empty(1024, _ROW), 0, -1, object()), events)
+        self.log = log if log.last_seq == last_event else _trimmed(_Log(log.rows, log.n, last_event, log.made))
 
     def apply(self, events: EventColumns) -> None:
         """Fold events in, in any order among themselves; what is not later than all before was counted already."""
         self.log = self._extended(self.log, events)
+
+    def forget(self, who: Forgotten) -> None:
+        """Count nothing of what a user did. Cost: a pass over the log."""
+        log = self.log
+        rows = log.rows[: log.n]
+        kept = rows[rows["user"] != who.user].copy()
+        if len(kept) < log.n:
+            self.log = _Log(kept, len(kept), log.last_seq, object())
 
     def _extended(self, log: _Log, events: EventColumns) -> _Log:
         if events.types is not self._meanings.types:
@@ -76,7 +87,7 @@ class Counters:
             if weight > 0:
                 if n == len(rows):
                     rows = _grown(log, 1)
-                rows[n] = (seq, int(events.time[0]), int(events.item[0]), weight)
+                rows[n] = (seq, int(events.time[0]), int(events.user[0]), int(events.item[0]), weight)
                 n += 1
             later = _Log(rows, n, seq, log.made)
             return later if seq // BLOCK == log.last_seq // BLOCK else _trimmed(later)
@@ -88,7 +99,7 @@ class Counters:
         rows = log.rows if n <= len(log.rows) else _grown(log, len(picked))
         new = rows[log.n : n]
         new["seq"], new["time"], new["item"] = events.seq[picked], events.time[picked], events.item[picked]
-        new["weight"] = weights[picked]
+        new["user"], new["weight"] = events.user[picked], weights[picked]
         return _trimmed(_Log(rows, n, seq, log.made))
 
 

@@ -11,10 +11,11 @@ from recengine.config import Config, Serving
 from recengine.online.state import EventsFrame, HistoriesFrame, ItemsFrame, SessionsFrame, State, UsersFrame
 from recengine.store.catalog import read_items, read_users
 from recengine.store.database import Database
-from recengine.store.events import order_kind, read_events, read_session_events
+from recengine.store.events import order_kind, read_events, read_session_events, span
 from recengine.store.queries import query
 from recengine.store.sequence import last_seq
 from recengine.store.vocab import Vocabularies
+from recengine.types import EventColumns
 
 __all__ = ("catch_up", "mend", "restore")
 
@@ -44,8 +45,7 @@ def catch_up(state: State, database: Database, serving: Serving) -> None:
     if len(events.seq) > LARGE:
         _apply_all(state, state.seq, database)
     else:
-        kind = order_kind(database.read())
-        state.apply(state.seq, EventsFrame(events, len(state.ids.users), len(state.ids.items), kind))
+        state.apply(state.seq, _frame(state, database, events, whole=False))
         mend(state, database)
     _apply_sessions(state, database, serving)
 
@@ -58,9 +58,19 @@ def mend(state: State, database: Database) -> None:
 
 
 def _apply_all(state: State, seq: int, database: Database) -> None:
-    events = read_events(database)
-    kind = order_kind(database.read())
-    state.apply(seq, EventsFrame(events, len(state.ids.users), len(state.ids.items), kind, whole=True))
+    state.apply(seq, _frame(state, database, read_events(database), whole=True))
+
+
+def _frame(state: State, database: Database, events: EventColumns, *, whole: bool) -> EventsFrame:
+    cursor = database.read()
+    return EventsFrame(
+        events,
+        len(state.ids.users),
+        len(state.ids.items),
+        kind=order_kind(cursor),
+        last_event=span(cursor).last_seq,
+        whole=whole,
+    )
 
 
 def _apply_sessions(state: State, database: Database, serving: Serving) -> None:

@@ -51,6 +51,8 @@ class EventsFrame(msgspec.Struct, frozen=True):
     n_items: int
     kind: OrderKind | None
     """What their order means."""
+    last_event: int
+    """The last number that was ever given; those of forgotten events are not given again."""
     whole: bool = False
     """These are all events there are: they make a new base."""
 
@@ -151,7 +153,7 @@ class State:
                 case EventsFrame(whole=True):
                     self._note(frame)
                     self.histories = Histories(self._rules, frame.events, frame.n_users, frame.n_items)
-                    self.counters.restart(frame.events)
+                    self.counters.restart(frame.events, frame.last_event)
                 case EventsFrame():
                     self._note(frame)
                     self.late.update(self.histories.apply(frame.events).tolist())
@@ -184,6 +186,7 @@ class State:
         user = who.user
         self.histories.forget(who)
         self.sessions.forget(who)
+        self.counters.forget(who)
         self.ids.users.unname(user)
         if user < self.users.n:
             blank = UserFrame(FORGOTTEN, {}, None, merge=False)
@@ -198,7 +201,7 @@ class State:
         events = frame.events
         self.kind = frame.kind
         self.types = events.types
-        self.last_event = max(self.last_event, int(events.seq.max(initial=-1)))
+        self.last_event = max(self.last_event, frame.last_event)
         self.latest = max(self.latest, int(events.time.max(initial=0)))
 
     def _runs(self, frames: Sequence[Frame]) -> Iterator[Sequence[Part]]:

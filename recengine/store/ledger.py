@@ -228,6 +228,7 @@ def _append_consents(cursor: Cursor, parts: Sequence[Consents]) -> None:
 
 
 def _forget(cursor: Cursor, part: Forgotten) -> None:
+    cursor.execute(query("store/keep_last_event"))
     for name in TABLES:
         cursor.execute(query(f"store/forget_{name}"), {"user": part.user} if name in _BY_ROW else {"name": part.name})
 

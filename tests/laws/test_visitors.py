@@ -19,7 +19,8 @@ NOW = 4_000_000_000_000_000
 
 def told(rng, n):
     return tuple(
-        SessionEvent(item_id=f"i{rng.integers(N_ITEMS)}", type=str(rng.choice(TYPES, p=(0.5, 0.3, 0.1, 0.05, 0.05)))) for _ in range(n)
+        SessionEvent(item_id=f"i{rng.integers(N_ITEMS)}", type=str(rng.choice(TYPES, p=(0.5, 0.3, 0.1, 0.05, 0.05))))
+        for _ in range(n)
     )
 
 
@@ -41,7 +42,7 @@ def living(shop, users=()):
     names = Vocabulary([*(f"u{k}" for k in range(N_USERS)), *users])
     ids = Vocabularies(names, shop.items, Vocabulary(shop.events.types))
     state = State(shop.config.event, ids, shop.state.items, shop.state.users, frozenset(), shop.config.serving)
-    state.apply(-1, EventsFrame(shop.events, N_USERS, N_ITEMS, "timestamp", whole=True))
+    state.apply(-1, EventsFrame(shop.events, N_USERS, N_ITEMS, "timestamp", int(shop.events.seq.max()), whole=True))
     return state, Recommender(shop.recommender.deployment, state, names, shop.items, shop.config)
 
 
@@ -59,13 +60,15 @@ def test_told_recorded_and_in_session_come_to_the_same(seed):
     first = int(shop.events.seq.max()) + 1
     anonymous = reply_of(recommender, Request(n=20, events=events, explain=True))
     columns = stored(events, N_USERS, first)
-    state.apply(first + len(events), EventsFrame(columns, N_USERS + 1, N_ITEMS, "timestamp"))
+    state.apply(first + len(events), EventsFrame(columns, N_USERS + 1, N_ITEMS, "timestamp", int(columns.seq.max())))
     state.sessions.apply(["s1"] * len(events), columns)
     known = reply_of(recommender, Request(user_id="visitor", n=20, explain=True))
     assert anonymous == known
     assert reply_of(recommender, Request(session_id="s1", n=20, explain=True)) == known
     assert reply_of(recommender, Request(user_id="nobody", session_id="s1", n=20, explain=True)) == known
-    assert reply_of(recommender, Request(user_id="u1", session_id="s1", n=20)) == reply_of(recommender, Request(user_id="u1", n=20))
+    assert reply_of(recommender, Request(user_id="u1", session_id="s1", n=20)) == reply_of(
+        recommender, Request(user_id="u1", n=20)
+    )
 
 
 def test_told_events_come_after_what_the_session_and_the_user_did():
@@ -78,7 +81,9 @@ def test_told_events_come_after_what_the_session_and_the_user_did():
     assert reply_of(recommender, Request(session_id="s1", n=20, events=events[4:])) == whole
 
     user = reply_of(recommender, Request(user_id="u1", n=20, events=events))
-    state.apply(first + 8, EventsFrame(stored(events, 1, first), N_USERS, N_ITEMS, "timestamp"))
+    state.apply(
+        first + 8, EventsFrame(stored(events, 1, first), N_USERS, N_ITEMS, "timestamp", first + len(events) - 1)
+    )
     assert reply_of(recommender, Request(user_id="u1", n=20)) == user
 
 
@@ -140,12 +145,12 @@ def test_candidates_of_everybody_follow_what_everybody_does():
     rush = told(np.random.default_rng(2), step_for(N_ITEMS))
     rush = tuple(msgspec.structs.replace(event, item_id=f"i{least}", type="purchase") for event in rush)
     orders, _ = recommender.candidates._laid_out(items)
-    state.apply(first, EventsFrame(stored(rush[:-1], 3, first), N_USERS, N_ITEMS, "timestamp"))
+    state.apply(first, EventsFrame(stored(rush[:-1], 3, first), N_USERS, N_ITEMS, "timestamp", first + len(rush) - 2))
     assert recommender.lists.ranking("popular", 1, None)[0].tolist() == [least]
     assert recommender.lists.ranking("trending", 1, None)[0].tolist() == [least]
     assert recommender.candidates._laid_out(items)[0] is orders
     last = first + len(rush) - 1
-    state.apply(last, EventsFrame(stored(rush[-1:], 3, last), N_USERS, N_ITEMS, "timestamp"))
+    state.apply(last, EventsFrame(stored(rush[-1:], 3, last), N_USERS, N_ITEMS, "timestamp", last))
     orders, _ = recommender.candidates._laid_out(items)
     for order in (orders.POPULAR, orders.TRENDING):
         assert orders.first(order, items.available[None], 1).tolist() == [[least]]

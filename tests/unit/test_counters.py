@@ -118,7 +118,7 @@ def test_groups_questions_and_restarts_change_nothing_to_the_bit(rows, sizes, cu
     for found, copies in asked:
         same(found, copies)  # what a reader holds never changes
     restarted = Counters(DEFAULT_EVENTS)
-    restarted.restart(whole)
+    restarted.restart(whole, int(whole.seq.max()))
     same(Live(model, restarted, cut).now(N_ITEMS + 4), expected)
     grouped.apply(whole)
     same(live.now(N_ITEMS + 4), expected)  # counted already
@@ -164,7 +164,7 @@ def test_orders_are_laid_out_anew_at_marks_only_and_as_of_the_mark():
             seen.append(found)
         assert found is seen[-1]
     late = Counters(DEFAULT_EVENTS)
-    late.restart(whole)
+    late.restart(whole, int(whole.seq.max()))
     same(Live(model, late, 1).laid_out(N_ITEMS), seen[-1])  # a restart lays out what the running process did
     assert len(seen) == 4
 
@@ -182,7 +182,7 @@ def test_old_blocks_go_and_a_restart_keeps_the_same_ones(monkeypatch):
         counters.apply(part_of(whole, whole.seq == seq))
         assert counters.log.n <= module.KEPT * 16
         late = Counters(DEFAULT_EVENTS)
-        late.restart(part_of(whole, whole.seq <= seq))
+        late.restart(part_of(whole, whole.seq <= seq), seq)
         same(Live(model, late, 1).now(N_ITEMS), live.now(N_ITEMS))
     first = (len(rows) - 1) // 16 * 16 - 48
     assert counters.log.rows["seq"][0] >= first
