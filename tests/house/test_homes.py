@@ -1,0 +1,150 @@
+"""Whatever keeps something of a user is on the list of homes, and a forgotten user is found nowhere in an open engine."""
+
+import ast
+import gc
+import types
+
+import duckdb
+import msgspec
+import numpy as np
+import pytest
+
+from recengine import Engine, Request
+from recengine.store.homes import HOMES
+from recengine.store.ledger import TABLES
+from tests.house.source import modules
+
+NOT_HOMES = {
+    "recengine.engine.records.Records": "the door: asks every home",
+    "recengine.client.endpoints.Client": "the door of another process",
+}
+MARK = "marked-7f3a"
+
+
+def forgetting():
+    """Every class that can forget."""
+    for module in modules():
+        for node in module.tree.body:
+            if isinstance(node, ast.ClassDef) and any(
+                isinstance(n, ast.FunctionDef) and n.name == "forget" for n in node.body
+            ):
+                yield f"{module.name}.{node.name}", [b.id for b in node.bases if isinstance(b, ast.Name)]
+
+
+def test_every_class_that_can_forget_is_on_the_list():
+    found = {name for name, bases in forgetting() if "Protocol" not in bases} - set(NOT_HOMES)
+    assert found == set(HOMES)
+
+
+def test_every_table_with_users_is_cleared(shop):
+    """Columns called user, user_id, or the row and id of a user's table."""
+    with_users = {
+        table
+        for table, column in shop._database.read().rows(
+            "SELECT table_name, column_name FROM information_schema.columns"
+        )
+        if column in {"user", "user_id"} or table.startswith("user_")
+    }
+    assert with_users | {"event_ids"} == set(TABLES)
+
+
+@pytest.fixture
+def shop(tmp_path):
+    rng = np.random.default_rng(3)
+    with Engine.open(tmp_path / "shop", create=True) as engine:
+        engine.ingest(
+            events=[
+                {
+                    "user_id": f"u{u}",
+                    "item_id": f"i{i}",
+                    "type": "purchase",
+                    "timestamp": 1_760_000_000 + 100 * u + int(i),
+                }
+                for u in range(30)
+                for i in rng.choice(12, 5, replace=False)
+            ],
+            users=[{"user_id": f"u{u}", "country": "x"} for u in range(30)],
+        )
+        engine.train(force=True)
+        yield engine
+
+
+def reachable(root):
+    """Every object that can be reached from `root` without leaving through modules, types or functions' globals."""
+    seen, waiting = set(), [root]
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen or isinstance(one, types.ModuleType | type | types.FrameType):
+            continue
+        seen.add(id(one))
+        yield one
+        if isinstance(one, msgspec.Struct):  # not all of them are tracked
+            waiting += [getattr(one, name) for name in one.__struct_fields__]
+        elif isinstance(one, types.FunctionType):
+            waiting += [cell.cell_contents for cell in one.__closure__ or () if cell.cell_contents is not None]
+        else:
+            waiting += gc.get_referents(one)
+
+
+def traces(engine):
+    """Where the mark still is: texts and bytes in memory, and tables."""
+    objects = list(reachable(engine))
+    found = [repr(one)[:80] for one in objects if isinstance(one, str) and MARK in one]
+    found += [repr(one)[:80] for one in objects if isinstance(one, bytes) and MARK.encode() in one]
+    cursor = engine._database.read()
+    tables = [name for (name,) in cursor.rows("SELECT table_name FROM information_schema.tables")]
+    return found + [table for table in tables if MARK in str(cursor.rows(f'SELECT * FROM "{table}"'))]
+
+
+def live_everywhere(engine):
+    """Leave something of the marked user in every home."""
+    engine.put_users([{"user_id": MARK, "attributes": {"country": "x"}}])
+    engine.consent(MARK, "email", granted=False)
+    reply = engine.recommend(MARK, n=3)
+    engine.record(
+        [
+            {
+                "user_id": MARK,
+                "item_id": item.item_id,
+                "type": "click",
+                "event_id": f"{MARK}-{k}",
+                "session_id": f"{MARK}-s",
+                "request_id": reply.request_id,
+            }
+            for k, item in enumerate(reply.items)
+        ]
+    )
+    engine.reply(Request(user_id=MARK), b"key")
+    assert engine.cached(b"key") is not None
+
+
+def test_a_forgotten_user_is_nowhere(shop, tmp_path):
+    live_everywhere(shop)
+    shop._feedback.flush()
+    homes = traces(shop)
+    assert {"user_ids", "event_ids", "decisions"} <= set(homes), "the walk sees the tables"
+    assert any(line.startswith("b") for line in homes), "and the memory"
+    live_everywhere(shop)
+    row = shop._ids.users.row(MARK)
+    assert shop.forget(MARK)
+    assert not shop.forget(MARK)
+    gc.collect()
+    assert traces(shop) == []
+    assert len(shop._state.histories.row(row).touched) == 0
+    assert MARK not in shop.users()
+    snapshot = next((tmp_path / "shop" / "snapshot").glob("*/recengine.duckdb"))
+    with duckdb.connect(str(snapshot), read_only=True) as copy:
+        for (table,) in copy.execute("SELECT table_name FROM information_schema.tables").fetchall():
+            assert MARK not in str(copy.execute(f'SELECT * FROM "{table}"').fetchall()), table
+    segments = [path.read_bytes() for path in (tmp_path / "shop" / "journal").glob("*.seg")]
+    assert sum(data.count(MARK.encode()) for data in segments) == 1, "the frame that says whom to forget"
+    assert shop.recommend(MARK).cold
+
+
+def test_a_user_who_comes_back_is_a_new_one(shop):
+    live_everywhere(shop)
+    before = shop._ids.users.row(MARK)
+    shop.forget(MARK)
+    shop.record({"user_id": MARK, "item_id": "i1", "type": "view"})
+    assert shop._ids.users.row(MARK) > before
+    assert len(shop._state.histories.row(shop._ids.users.row(MARK)).touched) == 1
