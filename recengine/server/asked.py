@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 from litestar import Request
-from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.params import PathParameter
 
@@ -60,16 +59,17 @@ def _parameters(handler: BaseRouteHandler) -> dict[str, bool]:
     return given
 
 
-def known_parameters(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+async def known_parameters(request: Request[Any, Any, Any]) -> None:
     """Refuse query parameters that the handler does not know, and single ones that come twice.
 
-    Why: a misspelt `exclude_sen=false` that is passed over gives an answer to another question.
+    Why: a misspelt `exclude_sen=false` that is passed over gives an answer to another question. Why not a guard of
+    Litestar: it copies the handler for each request, 30 us; and one that is not async goes through a thread.
     """
-    if not connection.scope["query_string"]:
+    if not request.scope["query_string"]:
         return
-    known = _parameters(handler)
+    known = _parameters(request.route_handler)
     seen = set()
-    for name, _ in connection.query_params.multi_items():
+    for name, _ in request.query_params.multi_items():
         if name not in known:
             listed = ", ".join(known) or "none"
             raise _refused(f"query.{name:.64}", f"unknown parameter; this route knows: {listed}")
