@@ -101,6 +101,7 @@ class Records(Held):
         row = self._ids.users.row(user_id)
         if row < 0:
             return False
+        self._feedback.flush()
         self._journal.turn()  # what was before goes with the segments that are dropped
         self._feedback.put((EraseFrame(user_id, _now()),))
         self._feedback.flush()
