@@ -1,4 +1,4 @@
-"""What an operator does: models, backup, restore, config, doctor, demo."""
+"""What an operator does: models, backup, restore, config, doctor."""
 
 import importlib.metadata
 import platform
@@ -11,36 +11,14 @@ from typing import Any
 
 from recengine.artifacts import ArtifactStore
 from recengine.cli import show
-from recengine.cli.commands import ingested, recommended, trained
 from recengine.config import Config, commented, load
-from recengine.demo import run as demo_run
 from recengine.engine import Engine
 from recengine.errors import BadArtifact, BadUsage, RecEngineError
 from recengine.store import directory
 from recengine.store.backup import backup as make_backup
 from recengine.store.backup import restore as make_restore
 
-__all__ = ("backup", "config", "demo", "doctor", "models", "restore")
-
-
-def demo(args: Namespace) -> None:
-    """Make a shop and show what the engine learns from it."""
-    with show.progress(args.json) as progress:
-        report = demo_run.run(args.dir, progress=progress)
-
-    def human() -> None:
-        show.line(
-            f"{args.dir}: {report.users} users, {report.items} items, {report.events} events, seed {report.seed}\n"
-        )
-        ingested(report.ingest)
-        show.line("")
-        trained(report.train)
-        for reply, titles in zip(report.replies, report.titles, strict=True):
-            show.line("")
-            recommended([reply], [titles])
-        show.line(f"\nnext: recengine recommend {args.dir} {report.replies[0].user_id} --explain")
-
-    show.result(args.json, report, human)
+__all__ = ("backup", "config", "doctor", "models", "restore")
 
 
 def models(args: Namespace) -> None:

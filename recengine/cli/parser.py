@@ -5,7 +5,7 @@ import importlib.metadata
 import os
 from pathlib import Path
 
-from recengine.cli import commands, evaluate, live, operate, serve
+from recengine.cli import commands, demo, evaluate, live, operate, serve
 
 __all__ = ("build",)
 
@@ -28,9 +28,9 @@ def build() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     verb = _verb(verbs, "init", "make an empty data directory", commands.init)
-    _verb(verbs, "demo", "make a shop, learn from it, recommend", operate.demo, directory=False).add_argument(
-        "dir", nargs="?", type=Path, default=Path("shop"), help="where the shop goes (default: shop)"
-    )
+    _verb(
+        verbs, "demo", "make a shop, learn from it, recommend, feel clicks, serve", demo.demo, directory=False
+    ).add_argument("dir", nargs="?", type=Path, default=Path("shop"), help="where the shop goes (default: shop)")
 
     verb = _verb(verbs, "ingest", "read events, items and users", commands.ingest)
     for what in ("events", "items", "users"):

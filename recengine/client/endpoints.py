@@ -179,6 +179,14 @@ class Client:
         """Forget a user: events, attributes, and what was learned from them."""
         self._server.send("DELETE", f"/v1/users/{_segment(user)}")
 
+    def metrics(self) -> str:
+        """Read all counters, as Prometheus does."""
+        return self._server.send("GET", "/metrics").decode()
+
+    def openapi(self) -> dict[str, Any]:
+        """Read the description of the API."""
+        return self._server.ask(dict[str, Any], "GET", "/openapi.json")
+
     def ready(self) -> bool:
         """Tell whether the server can answer now; asked once, False also where there is none."""
         return self._server.answers("/health/ready")

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Sequence
+from itertools import count
 
 import msgspec
 
 from recengine.engine import Engine
 from recengine.types import Event, Receipt, Response
 
-__all__ = ("Change", "Felt", "click")
+__all__ = ("Change", "Felt", "click", "newcomer")
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +34,13 @@ class Felt(msgspec.Struct, frozen=True, kw_only=True):
     came: tuple[Change, ...]
 
 
-def click(engine: Engine, user: str, *, clicks: int = 3) -> Felt:
+def newcomer(engine: Engine) -> str:
+    """Name somebody whom the engine has never met."""
+    known = set(engine.users())
+    return next(name for number in count(1) if (name := f"newcomer-{number}") not in known)
+
+
+def click(engine: Engine, user: str, *, clicks: int = 5) -> Felt:
     """Let `user` click on the first items of the list that is shown, and look at the list again."""
     before = engine.recommend(user, explain=True)
     clicked = tuple(line.item_id for line in before.items[:clicks])

@@ -1,11 +1,11 @@
-"""The demo, start to end: make the shop, ingest it, learn, recommend to a warm and a cold user, and let one click."""
+"""The demo, start to end: make the shop, ingest it, learn, recommend to a warm and a cold user, let a newcomer click."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from recengine.demo.felt import Felt, click
+from recengine.demo.felt import Felt, click, newcomer
 from recengine.demo.shop import generate
 from recengine.engine import Engine
 from recengine.errors import DirectoryInvalid
@@ -32,7 +32,7 @@ class DemoReport(msgspec.Struct, frozen=True, kw_only=True):
     """To a user with a long history, and to one that nobody has met."""
     titles: tuple[list[str], ...]
     felt: Felt
-    """What clicks changed at once for the first of the two."""
+    """What a newcomer's first clicks changed at once."""
 
 
 def run(folder: Path, *, progress: Callable[[str, int, int], None] | None = None) -> DemoReport:
@@ -61,5 +61,5 @@ def run(folder: Path, *, progress: Callable[[str, int, int], None] | None = None
             train=trained,
             replies=replies,
             titles=tuple(engine.titles([item.item_id for item in reply.items]) for reply in replies),
-            felt=click(engine, files.warm_user),
+            felt=click(engine, newcomer(engine)),
         )
