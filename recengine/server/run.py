@@ -6,6 +6,7 @@ store, and a request costs less than a hand-over between processes would. Why th
 of a process that has threads, or has used OpenMP, hangs in them.
 """
 
+import atexit
 import ctypes
 import multiprocessing
 import os
@@ -160,12 +161,22 @@ def _load(folder: Path, config: Config, parent: int, news: Connection) -> Door:
     if os.getppid() != parent:  # it died before the line above
         os._exit(1)
     try:
-        door = build(Engine.open(folder, config=config), close=True)
+        engine = Engine.open(folder, config=config)
+        door = build(engine, close=True)
     except RecEngineError as err:
         news.send(_Failure(type(err).__name__, err.message, err.hint))
         sys.exit(1)
+    atexit.register(_leave, engine)
     news.send(True)
     return door
+
+
+def _leave(engine: Engine) -> None:
+    """End the worker without Python's teardown: what Granian's threads still hold makes DuckDB's binding complain."""
+    engine.close()  # done long ago, unless the server broke
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _url(settings: Server) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -136,6 +137,33 @@ def test_many_callers_at_once_store_every_event_once(served):
     assert counter(served, "recengine_events_stored_total") == before + 320
 
 
+def test_a_full_disk_is_said_and_passes(served):
+    """No file of the worker may grow for a while: no event is acknowledged, reads go on, and it recovers by itself."""
+    worker = served.worker()
+    before = resource.prlimit(worker, resource.RLIMIT_FSIZE)
+    stored = counter(served, "recengine_events_stored_total")
+    resource.prlimit(worker, resource.RLIMIT_FSIZE, (1, before[1]))
+    try:
+        for k in range(5):
+            status, problem = served.ask("/v1/events", "POST", event(k, "full"))
+            assert (status, problem["code"]) == (503, "store-failed")
+        status, problem = served.ask("/health/ready")
+        assert (status, [place["place"] for place in problem["errors"]]) == (503, ["journal"])
+        assert served.ask("/v1/items/full", "PUT", {})[0] == 503
+        assert served.ask("/v1/users/u1/recommendations?n=3")[0] == 200
+        assert counter(served, "recengine_events_stored_total") == stored
+    finally:
+        resource.prlimit(worker, resource.RLIMIT_FSIZE, before)
+    end = time.monotonic() + 10
+    while served.ask("/v1/events", "POST", [event(k, "full") for k in range(5)])[0] != 201 and time.monotonic() < end:
+        time.sleep(0.05)
+    assert served.ask("/v1/events", "POST", [event(k, "full") for k in range(5)]) == (201, {"stored": 0, "duplicates": 5})
+    assert counter(served, "recengine_events_stored_total") == stored + 5
+    while served.ask("/health/ready")[0] != 200 and time.monotonic() < end + 10:
+        time.sleep(0.1)
+    assert served.ask("/health/ready")[0] == 200
+
+
 def counter(served, name):
     status, body = served.say(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert status == 200
@@ -157,6 +185,7 @@ def test_a_stop_finishes_what_runs_closes_the_store_and_exits_with_zero(shop):
         assert server.process.wait(30) == 0
         assert time.monotonic() - began < 10
         assert not server.listening()
+    assert server.log.read_text() == ""
     with Engine.open(shop) as engine:  # the store is free, and its journal empty of what was not stored
         assert engine.replayed == 0
 
