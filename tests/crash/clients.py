@@ -8,6 +8,7 @@ import http.client
 import json
 import random
 import threading
+import time
 from collections import deque
 from typing import Any
 
@@ -17,12 +18,10 @@ from tests.crash.ledger import Ledger
 class Clients:
     """`count` closed-loop clients on threads. Start and stop as often as wanted; what is unanswered is kept between."""
 
-    def __init__(self, ledger: Ledger, port: int, *, count: int = 8, seed: int = 0, calm: bool = False) -> None:
+    def __init__(self, ledger: Ledger, port: int, *, count: int = 8, seed: int = 0) -> None:
         self.ledger = ledger
         self.port = port
         self.count = count
-        self.calm = calm
-        """True: 503 is an answer to be expected."""
         self.refused = 0
         """Replies of 503."""
         self._seeds = random.Random(seed)
@@ -42,6 +41,22 @@ class Clients:
         self._over.set()
         for thread in self._threads:
             thread.join()
+
+    def until(self, acknowledged: int, *, seconds: float = 60.0) -> None:
+        """Run until so many more events are acknowledged, then stop.
+
+        Raises
+        ------
+        AssertionError : they are not within so many seconds, or a reply was wrong.
+        """
+        ledger, end = self.ledger, time.monotonic() + seconds
+        goal = len(ledger.acknowledged) + acknowledged
+        self.start()
+        while len(ledger.acknowledged) < goal and not ledger.complaints and time.monotonic() < end:
+            time.sleep(0.02)
+        self.stop()
+        assert not ledger.complaints, ledger.complaints[:3]
+        assert len(ledger.acknowledged) >= goal, f"{len(ledger.acknowledged)} acknowledged within {seconds} s"
 
     def _run(self, rng: random.Random) -> None:
         wire = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
