@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from bench import data
 from recengine import Engine
 from recengine.demo import generate
+from recengine.types import Request
 
 
 @contextlib.contextmanager
@@ -46,6 +47,11 @@ def some(users: list[str], n: int, seed: int = 0) -> list[str]:
     """Draw n users without replacement, in a fixed order."""
     rng = np.random.default_rng(seed)
     return [users[k] for k in rng.permutation(len(users))[:n]]
+
+
+def request(user: str) -> Request:
+    """Ask as `GET /v1/users/{id}/recommendations` does by default."""
+    return Request(user_id=user)
 
 
 @contextlib.contextmanager
