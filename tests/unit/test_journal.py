@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -117,6 +118,26 @@ def test_a_journal_of_another_store_is_refused(tmp_path):
     opened(tmp_path, store=b"a" * 16).write([b"x"])
     with pytest.raises(StoreCorrupt, match="another store"):
         opened(tmp_path, store=b"b" * 16)
+
+
+def test_every_name_that_matters_is_forced_to_the_disk(tmp_path, monkeypatch):
+    """The folder's own name, each segment's, and that a segment is gone."""
+    forced, fsync = [], os.fsync
+
+    def noted(handle):
+        forced.append(os.path.relpath(Path(f"/proc/self/fd/{handle}").readlink(), tmp_path))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    journal = opened(tmp_path / "journal")
+    assert forced == ["."]
+    journal.write([b"x"])
+    assert forced[1:] == ["journal/00000000000000000000.new", "journal"]
+    journal.turn()
+    journal.write([b"y"])
+    assert forced[3:] == ["journal/00000000000000000001.new", "journal"]
+    journal.trim(0)
+    assert forced[5:] == ["journal"]
 
 
 def test_a_folder_that_cannot_be_made_is_refused_by_name(tmp_path):
