@@ -31,6 +31,7 @@ _ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _HOT = "/v1/users/{user_id}/recommendations"
 _KEPT = ((b"content-type", b"application/json"), (b"x-content-type-options", b"nosniff"))
 _BODILESS = frozenset(("GET", "HEAD", "OPTIONS"))
+_METHODS = _BODILESS | {"POST", "PUT", "PATCH", "DELETE"}
 
 
 class Door:
@@ -119,7 +120,8 @@ class Door:
             seconds = perf_counter() - started
             route = route or scope.get("path_template") or "none"
             self._counts.running -= 1
-            self._counts.count(scope["method"], route, status or 500, seconds)
+            method = scope["method"] if scope["method"] in _METHODS else "other"  # a caller may invent methods
+            self._counts.count(method, route, status or 500, seconds)
             if self._config.access_log or status >= 500 or seconds * 1000 > self._config.slow_ms:
                 self._log(scope, route, status or 500, seconds, request_id)
 

@@ -35,6 +35,7 @@ from recengine.server.app import build
 from recengine.server.door import Door
 from recengine.server.keys import Keys, create
 from recengine.server.log import GRANIAN
+from recengine.store import directory
 
 __all__ = ("Serving", "serve")
 
@@ -80,11 +81,13 @@ def serve(folder: Path, config: Config, started: Callable[[Serving], None] | Non
 
     Raises
     ------
+    DirectoryInvalid : `folder` is no data directory.
     ConfigInvalid : the address cannot be listened on, or the file of keys is damaged.
     RecEngineError : the engine cannot be opened; as `Engine.open`.
     EngineFault : the worker crashed, and again when it was started again.
     """
     settings = config.server
+    directory.check(folder)  # before a key is written there
     _free(settings)
     keys = Keys(folder, settings.keys, settings.host)
     key = create(folder, "made at the first start") if keys.needed and not keys else None

@@ -237,6 +237,14 @@ def test_a_taken_port_and_a_held_store_are_said_at_once(served):
     assert "store-locked: " in said
 
 
+def test_a_folder_that_is_no_data_directory_is_left_alone(tmp_path):
+    (tmp_path / "recengine.toml").write_text(f'[server]\nhost = "{EVERYWHERE}"\n')
+    (tmp_path / "letter.txt").write_text("dear")
+    code, said = started(tmp_path)
+    assert (code, said.partition(":")[0]) == (2, "directory-invalid")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["letter.txt", "recengine.toml"]
+
+
 def test_on_every_address_a_key_is_made_shown_once_and_needed(shop):
     with Served(shop, host=EVERYWHERE) as server:
         key = server.about["key"]

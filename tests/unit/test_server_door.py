@@ -259,6 +259,14 @@ def test_a_slow_request_is_logged(make):
     assert json.loads(log.getvalue())["level"] == "warning"
 
 
+def test_what_callers_invent_does_not_become_a_label(make):
+    door = make()
+    for k in range(50):
+        ask(door, f"/invented/{k}", method=f"M{k}", headers=[("x-request-id", f"r{k}")])
+    assert door.counts.answered == {("other", "none", 200): 50}
+    assert list(door.counts.took) == ["none"]
+
+
 def test_websockets_are_closed(make):
     sent = []
 
