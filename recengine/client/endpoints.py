@@ -10,7 +10,7 @@ import msgspec
 
 from recengine.client.transport import Transport
 from recengine.errors import BadRequest
-from recengine.types import Event, Explanation, Item, Receipt, Recommendation, Request, Response, User
+from recengine.types import Decision, Event, Explanation, Item, Receipt, Recommendation, Request, Response, User
 
 __all__ = ("Client",)
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class _Replies(msgspec.Struct, frozen=True):
-    replies: list[Response]
+    responses: list[Response]
 
 
 class _Listed(msgspec.Struct, frozen=True):
@@ -27,7 +27,7 @@ class _Listed(msgspec.Struct, frozen=True):
 
 class _Neighbour(msgspec.Struct, frozen=True):
     user_id: str
-    score: float
+    similarity: float
 
 
 class _Neighbours(msgspec.Struct, frozen=True):
@@ -95,7 +95,7 @@ class Client:
         if isinstance(users, str):
             raise BadRequest("users: expected a list of ids, got str", hint="`recommend` answers one user")
         requests = [_asked(user, n, wishes) for user in users]
-        return self._server.ask(_Replies, "POST", "/v1/recommendations/batch", {"requests": requests}).replies
+        return self._server.ask(_Replies, "POST", "/v1/recommendations/batch", {"requests": requests}).responses
 
     def rank(self, items: Sequence[str], user: str | None = None, **wishes: Any) -> Response:
         """Put `items` in the order in which `user` should see them."""
@@ -113,7 +113,7 @@ class Client:
     def similar_users(self, user: str, n: int = 10) -> tuple[tuple[str, float], ...]:
         """List the users most like `user` with their similarity."""
         found = self._server.ask(_Neighbours, "GET", f"/v1/users/{_segment(user)}/similar", params={"n": n})
-        return tuple((neighbour.user_id, neighbour.score) for neighbour in found.users)
+        return tuple((neighbour.user_id, neighbour.similarity) for neighbour in found.users)
 
     def popular(self, n: int = 10, *, category: str | None = None) -> tuple[Recommendation, ...]:
         """List the most popular items, of one category or of all."""
@@ -128,8 +128,22 @@ class Client:
         """List the newest items."""
         return self._server.ask(_Listed, "GET", "/v1/items/latest", params={"n": n}).items
 
+    def decision(self, request_id: str) -> Decision:
+        """Look up what was shown under `request_id`, with each item's score, reason and contributions.
+
+        Raises
+        ------
+        UnknownReply : no such reply is recorded.
+        """
+        return self._server.ask(Decision, "GET", f"/v1/recommendations/{_segment(request_id)}/explanation")
+
     def explanation(self, request_id: str, item: str) -> Explanation:
-        """Say why `item` was, or was not, shown in the reply `request_id`."""
+        """Say why `item` was, or was not, shown in the reply `request_id`.
+
+        Raises
+        ------
+        UnknownReply : no such reply is recorded.
+        """
         path = f"/v1/recommendations/{_segment(request_id)}/explanation"
         return self._server.ask(Explanation, "GET", path, params={"item_id": item})
 
@@ -172,11 +186,21 @@ class Client:
         return found.users, found.next
 
     def remove_item(self, item: str) -> None:
-        """Take an item out of all replies; describing it again brings it back."""
+        """Take an item out of all replies; describing it again brings it back.
+
+        Raises
+        ------
+        UnknownItem : nothing has that name.
+        """
         self._server.send("DELETE", f"/v1/items/{_segment(item)}")
 
     def forget(self, user: str) -> None:
-        """Forget a user: events, attributes, and what was learned from them."""
+        """Forget a user in every home of user data.
+
+        Raises
+        ------
+        UnknownUser : nobody has that name.
+        """
         self._server.send("DELETE", f"/v1/users/{_segment(user)}")
 
     def metrics(self) -> str:

@@ -116,7 +116,8 @@ class Transport:
                 failed.__cause__ = err
                 wait = None
             else:
-                if reply.is_success:
+                gone = attempt > 0 and method == "DELETE" and reply.status_code == httpx.codes.NOT_FOUND
+                if reply.is_success or gone:  # an earlier try took it away, only its answer was lost
                     return reply.content
                 failed = _problem(reply)
                 if reply.status_code not in RETRIED:

@@ -1,4 +1,4 @@
-"""The demo, start to end: make the shop, ingest it, learn, recommend to a warm and a cold user, let a newcomer click."""
+"""The demo, start to end: make the shop, ingest, learn, recommend to a warm and a cold user, let a newcomer click."""
 
 from collections.abc import Callable
 from pathlib import Path

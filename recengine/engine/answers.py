@@ -23,8 +23,8 @@ from recengine.online.replies import body, kept, tail
 from recengine.online.requests import N, asked, asked_of_all
 from recengine.online.response import request_id
 from recengine.retrieval.sources import CELLS
-from recengine.store.decisions import Decision, Impression, read_decision, read_impressions
-from recengine.types import F32, I32, Explanation, Interactions, Recommendation, Request, Response
+from recengine.store.decisions import Impression, read_decision, read_impressions
+from recengine.types import F32, I32, Decision, Explanation, Interactions, Recommendation, Request, Response
 
 __all__ = ("Answers",)
 

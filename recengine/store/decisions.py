@@ -13,36 +13,10 @@ import pyarrow as pa
 from recengine.store.cursor import Cursor
 from recengine.store.database import Database
 from recengine.store.queries import query
+from recengine.types import Decision
 from recengine.types.frames import DecisionFrame
 
-__all__ = ("Decision", "Impression", "append_decisions", "read_decision", "read_impressions")
-
-
-class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """One reply as it was given."""
-
-    request_id: str
-    at: int
-    """Microseconds since 1970."""
-    user_id: str | None
-    version: str
-    cold: bool
-    items: tuple[str, ...]
-    """Best first; `scores`, `reasons` and `contributions` go with them. Empty where only the request was kept."""
-    scores: tuple[float, ...]
-    reasons: tuple[str, ...]
-    contributions: tuple[dict[str, float], ...]
-    degraded: tuple[str, ...]
-    batch: int
-    """Requests answered together; `times` are theirs."""
-    times: dict[str, int]
-    """Nanoseconds by stage."""
-    seq: int
-    """Of the last journal frame that the reply reflects: with it, `version` and `request` it can be computed again."""
-    request: str
-    """The request as JSON."""
-    same_as: str
-    """The request_id of the kept reply that was sent again; empty = this one was computed."""
+__all__ = ("Impression", "append_decisions", "read_decision", "read_impressions")
 
 
 class Impression(msgspec.Struct, frozen=True):

@@ -30,6 +30,7 @@ from recengine.types.columns import (
     TrainingData,
 )
 from recengine.types.doors import (
+    Decision,
     Event,
     Explanation,
     Item,
@@ -68,6 +69,7 @@ __all__ = (
     "Catalogue",
     "Column",
     "Context",
+    "Decision",
     "Event",
     "EventColumns",
     "Evidence",

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 __all__ = (
+    "Decision",
     "Event",
     "Explanation",
     "Item",
@@ -169,3 +170,30 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Log-odds that each model added; they sum to the log-odds of `score`."""
     reasons: tuple[Reason, ...] = ()
     version: str = ""
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """One reply as it was given."""
+
+    request_id: str
+    at: int
+    """Microseconds since 1970."""
+    user_id: str | None
+    version: str
+    cold: bool
+    items: tuple[str, ...]
+    """Best first; `scores`, `reasons` and `contributions` go with them. Empty where only the request was kept."""
+    scores: tuple[float, ...]
+    reasons: tuple[str, ...]
+    contributions: tuple[dict[str, float], ...]
+    degraded: tuple[str, ...]
+    batch: int
+    """Requests answered together; `times` are theirs."""
+    times: dict[str, int]
+    """Nanoseconds by stage."""
+    seq: int
+    """Of the last journal frame that the reply reflects: with it, `version` and `request` it can be computed again."""
+    request: str
+    """The request as JSON."""
+    same_as: str
+    """The request_id of the kept reply that was sent again; empty = this one was computed."""

@@ -223,3 +223,10 @@ def test_a_key_that_cannot_be_a_header_is_refused_and_not_shown(key):
 def test_a_problem_about_an_item_is_the_engines_own():
     with scripted(problem(404, "unknown-item", "item 'x' was never ingested")) as (url, _), Client(url) as client, pytest.raises(UnknownItem):
         client.similar_items("x")
+
+
+def test_what_an_earlier_try_took_away_is_gone():
+    with scripted(DROP, problem(404, "unknown-user")) as (url, _), Client(url) as client:
+        client.forget("u1")
+    with scripted(problem(404, "unknown-user")) as (url, _), Client(url) as client, pytest.raises(errors.UnknownUser):
+        client.forget("u1")

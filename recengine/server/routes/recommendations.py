@@ -27,7 +27,6 @@ from recengine.server.routes.bounds import (
     Names,
     Visited,
 )
-from recengine.store.decisions import Decision
 from recengine.types.doors import Attributes, Id, Ids, Name
 from recengine.types.doors import Labels as Categories
 
@@ -152,7 +151,9 @@ async def rank(request: Asked, data: JSONBody[Ranking]) -> Response[bytes]:
 
 
 @get("/v1/recommendations/{request_id:str}/explanation", responses=described(missing=True))
-async def explain_reply(request: Asked, request_id: Named, item_id: ItemId = None) -> Decision | types.Explanation:
+async def explain_reply(
+    request: Asked, request_id: Named, item_id: ItemId = None
+) -> types.Decision | types.Explanation:
     """Say why a reply was as it was: each item's score, reason, and what each model added; or that of one item.
 
     An item that was not shown is explained as things are now.
