@@ -1,7 +1,8 @@
 """What does recengine cost behind HTTP, beside a bare Litestar route and beside implicit's ALS behind the same server?
 
 One Granian worker each, default event loop, one machine with the generator on it. Closed loop: `--connections` (16)
-connections, each with one request in flight. Rivals take turns within each round; figures are medians over `--rounds`.
+connections, each with one request in flight. Rivals take turns within each round; figures are medians over `--rounds`,
+`best_rate` and `least_cpu_us` those of the round that was disturbed least.
 API keys are checked by recengine and not by the bare routes.
 
 bare_get     a body of ready bytes, as long as our reply
@@ -124,8 +125,14 @@ def rates(
             if bad or (name == "uncached" and told["requests"] > len(given) and not args.small):
                 raise SystemExit(f"{name}: {bad or 'too few users for so many seconds'}")
             found[name].append(told)
-    medians = {name: {k: statistics.median(run[k] for run in told) for k in told[0]} for name, told in found.items()}
-    return {name: {k: round(v, 3) for k, v in told.items()} for name, told in medians.items()}
+    return {name: summed(told) for name, told in found.items()}
+
+
+def summed(told: list[dict[str, float]]) -> dict[str, float]:
+    """Medians over the rounds, and the best of them."""
+    medians = {k: statistics.median(run[k] for run in told) for k in told[0]}
+    best = {"best_rate": max(run["rate"] for run in told), "least_cpu_us": min(run["server_cpu_us"] for run in told)}
+    return {k: round(v, 3) for k, v in (medians | best).items()}
 
 
 def compared(found: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
@@ -139,7 +146,8 @@ def compared(found: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
     return {
         name: {
             "rate": round(found[ours]["rate"] / found[theirs]["rate"], 3),
-            "cpu": round(found[theirs]["server_cpu_us"] / found[ours]["server_cpu_us"], 3),
+            "best_rate": round(found[ours]["best_rate"] / found[theirs]["best_rate"], 3),
+            "least_cpu": round(found[theirs]["least_cpu_us"] / found[ours]["least_cpu_us"], 3),
         }
         for name, (ours, theirs) in pairs.items()
     }
@@ -175,7 +183,7 @@ def effect(users: list[str], server: Server, key: str) -> dict[str, float]:
 
 
 def main() -> None:
-    args = harness.arguments(__doc__, gowalla="", connections=16, rounds=3, seconds=2.0, swaps=1000)
+    args = harness.arguments(__doc__, gowalla="", connections=16, rounds=5, seconds=1.0, swaps=1000)
     if args.small:
         args.rounds, args.seconds, args.swaps, args.connections = 1, 0.3, 20, 4
     with tempfile.TemporaryDirectory() as name:
