@@ -6,10 +6,13 @@ stand in README.md or docs/*.md, in backquotes or in a block of code.
 """
 
 import argparse
+import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 import pytest
@@ -21,7 +24,10 @@ from recengine.server.metrics import NAMES
 from recengine.server.problems import CODES as PROBLEMS
 from recengine.server.routes import HANDLERS
 from tests.house.source import ROOT
+from tests.serving import Served
 
+SERVED = "http://127.0.0.1:8000"
+"""Where README.md's lines find the service."""
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = {"README.md": README} | {
     p.relative_to(ROOT).as_posix(): p.read_text(encoding="utf-8") for p in sorted((ROOT / "docs").glob("*.md"))
@@ -118,12 +124,69 @@ def test_a_metric_of_the_server_is_documented(name):
     assert said(name)
 
 
-def test_python_blocks_run_one_after_the_other(tmp_path):
-    """As a reader would: in one process, from an empty folder."""
-    blocks = [body for page, language, body in BLOCKS if page == "README.md" and language == "python"]
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """The shop that a reader has who typed the Python blocks: in one process, from an empty folder."""
+    folder = tmp_path_factory.mktemp("reader")
+    blocks = [body for page, language, body in BLOCKS if page == "README.md" and language == "python" and SERVED not in body]
     assert blocks
-    ran = subprocess.run([sys.executable, "-c", "\n".join(blocks)], cwd=tmp_path, capture_output=True, text=True, check=False)
+    ran = subprocess.run([sys.executable, "-c", "\n".join(blocks)], cwd=folder, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr[-3000:]
+    return folder / "shop"
+
+
+@pytest.fixture(scope="module")
+def served(shop):
+    """That shop, served."""
+    (shop / "recengine.toml").touch()
+    with Served(shop) as server:
+        yield server
+
+
+def test_python_blocks_run_one_after_the_other(shop):
+    assert (shop / "recengine.duckdb").exists()
+
+
+def test_curl_lines_and_then_the_client_run_against_the_shop(served):
+    lines = [line for page, line in typed() if line.startswith("curl ")]
+    assert len(lines) > 5
+    for line in lines:
+        words = shlex.split(line.replace(SERVED, f"http://127.0.0.1:{served.port}"))
+        status, body = curl(words) if shutil.which("curl") else asked(served, words)
+        assert 200 <= status < 300, (line, status, body)
+    blocks = [body for page, language, body in BLOCKS if page == "README.md" and language == "python" and SERVED in body]
+    assert blocks
+    code = "\n".join(blocks).replace(SERVED, f"http://127.0.0.1:{served.port}")
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    assert "stored=1" in ran.stdout
+
+
+def curl(words):
+    ran = subprocess.run([*words, "--silent", "--show-error", "--write-out", "\n%{http_code}"], capture_output=True, text=True, check=True)
+    body, _, status = ran.stdout.rpartition("\n")
+    return int(status), body
+
+
+def asked(server, words):
+    """What curl would ask, where there is none: `-X`, `-H`, `-d`, and `-G` with `--data-urlencode`."""
+    given = {"-X": [], "-H": [], "-d": [], "--data-urlencode": []}
+    url, rest = "", iter(words[1:])
+    for word in rest:
+        if word in given:
+            given[word].append(next(rest))
+        elif word != "-G":
+            url = word
+    target = urlsplit(url)
+    pairs = [pair.split("=", 1) for pair in given["--data-urlencode"] + (given["-d"] if "-G" in words else [])]
+    query = "&".join([*([target.query] if target.query else []), *([urlencode(pairs)] if pairs else [])])
+    body = json.loads(given["-d"][0]) if given["-d"] and "-G" not in words else None
+    method = given["-X"][0] if given["-X"] else "GET" if body is None else "POST"
+    head = f"{method} {target.path}{'?' if query else ''}{query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    content = b"" if body is None else json.dumps(body).encode()
+    if content:
+        head += "".join(f"{line}\r\n" for line in given["-H"]) + f"Content-Length: {len(content)}\r\n"
+    return server.say(head.encode() + b"\r\n" + content)
 
 
 def typed():
