@@ -22,6 +22,7 @@ from recengine.cli.parser import build
 from recengine.metrics import beyond, ranking
 from recengine.server.metrics import NAMES
 from recengine.server.problems import CODES as PROBLEMS
+from recengine.server.problems import STATUS
 from recengine.server.routes import HANDLERS
 from tests.house.source import ROOT
 from tests.serving import Served
@@ -102,6 +103,12 @@ def test_a_configuration_key_is_documented(key):
 @pytest.mark.parametrize("code", CODES)
 def test_an_error_code_is_documented(code):
     assert said(code)
+
+
+@pytest.mark.parametrize("kind", [error for error in below(errors.RecEngineError) if error.code in CODES], ids=lambda kind: kind.code)
+def test_an_error_code_stands_with_the_status_that_it_is_answered_with(kind):
+    status = next(STATUS[parent] for parent in kind.__mro__ if parent in STATUS)
+    assert f"| `{kind.code}` | {status} |" in PAGES["docs/reference.md"]
 
 
 @pytest.mark.parametrize("metric", METRICS)
