@@ -3,7 +3,8 @@
 rates    `Engine.record(event)` from 1, 8 and 32 threads that wait for each answer (closed loop), beside two others in
          turns: `duckdb`, the naive group commit (a thread takes what waits, inserts it as one batch, commits), and
          `raw`, the physical limit: for each group the same bytes appended to a file and one fdatasync, by one thread
-         that waits for nobody (a group = as many events as there are threads).
+         that waits for nobody (a group = as many events as there are threads). `soon` is `Engine.record_soon` from one
+         thread with as many unanswered, as the HTTP service calls it.
 restart  a store with a million events (Gowalla's and made ones, trained) and a tail of 100,000 frames in the journal
          that the database lacks: seconds from the start of a process to its first answer, part by part.
 
@@ -35,6 +36,7 @@ from bench import harness, shops
 from recengine import Engine, Event
 from recengine.config import Storage
 from recengine.store.recovery import open_store
+from recengine.types import Receipt
 from recengine.types.frames import EventFrame, encode_frame
 
 FIRST_ANSWER = """
@@ -50,7 +52,8 @@ answered = time.time()
 assert len(reply.items) == 10
 started = float(sys.argv[3])
 parts = {"interpreter": imported - started, "import": began - imported, "open": opened - began}
-whole = {"first_answer": answered - opened, "ready": answered - started, "replayed": engine.replayed}
+whole = {"first_answer": answered - opened, "ready": answered - started, "cpu": time.process_time()}
+whole["replayed"] = engine.replayed
 print(json.dumps(parts | whole), flush=True)
 engine.close()
 """
@@ -114,6 +117,26 @@ def closed_loop(record: Callable[[Event], Any], threads: int, seconds: float, ev
     return told | {"cpu_us": used / (told["rate"] * spent) * 1e6}
 
 
+def in_flight(engine: Engine, waiting: int, seconds: float, events: "Events") -> dict[str, float]:
+    """Call `record_soon` from one thread with so many unanswered, as an event loop does."""
+    room, times = threading.Semaphore(waiting), []
+    began, used = time.perf_counter(), time.process_time()
+    while (now := time.perf_counter()) < began + seconds:
+        room.acquire()
+
+        def done(result: object, since: float = now) -> None:
+            if not isinstance(result, Receipt):
+                raise SystemExit(f"an event was refused: {result}")
+            times.append(time.perf_counter() - since)
+            room.release()
+
+        engine.record_soon([events.next()], done)
+    for _ in range(waiting):
+        room.acquire()
+    spent, used = time.perf_counter() - began, time.process_time() - used
+    return figures(sorted(times), spent) | {"cpu_us": used / len(times) * 1e6}
+
+
 def raw(file: Path, group: int, seconds: float, events: "Events") -> dict[str, float]:
     """Append so many frames' bytes and sync, again and again."""
     text = b"".join(events.frame() for _ in range(group))
@@ -164,9 +187,11 @@ def rates(engine: Engine, folder: Path, args: Any) -> dict[str, Any]:
     naive = Naive(folder / "naive.duckdb")
     found: dict[str, Any] = {}
     for threads in (1, 8, 32):
-        told: dict[str, list[dict[str, float]]] = {"recengine": [], "duckdb": [], "raw": []}
+        told: dict[str, list[dict[str, float]]] = {"recengine": [], "duckdb": [], "raw": [], "soon": []}
         for _ in range(args.rounds):
             told["recengine"].append(closed_loop(engine.record, threads, args.seconds, events))
+            told["soon"].append(in_flight(engine, threads, args.seconds, events))
+            time.sleep(0.5)  # the engine's own database follows behind; its syncs must not hit the others
             told["duckdb"].append(closed_loop(naive.record, threads, args.seconds, events))
             told["raw"].append(raw(folder / "raw", threads, args.seconds, events))
         medians = {who: {k: statistics.median(run[k] for run in runs) for k in runs[0]} for who, runs in told.items()}
