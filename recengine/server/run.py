@@ -88,7 +88,7 @@ def serve(folder: Path, config: Config, started: Callable[[Serving], None] | Non
     """
     settings = config.server
     directory.check(folder)  # before a key is written there
-    _free(settings)
+    address = _free(settings)
     keys = Keys(folder, settings.keys, settings.host)
     key = create(folder, "made at the first start") if keys.needed and not keys else None
     url = _url(settings)
@@ -98,7 +98,7 @@ def serve(folder: Path, config: Config, started: Callable[[Serving], None] | Non
     mine, theirs = multiprocessing.Pipe(duplex=False)
     server = _Granian(
         target="recengine",
-        address=settings.host,
+        address=address,
         port=settings.port,
         interface=Interfaces.ASGI,
         workers=1,
@@ -187,8 +187,8 @@ def _url(settings: Server) -> str:
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
-def _free(settings: Server) -> None:
-    """See that nobody listens there: Granian's sockets would share the port with whoever does.
+def _free(settings: Server) -> str:
+    """See that nobody listens there: Granian's sockets would share the port with whoever does. Returns the IP address.
 
     Raises
     ------
@@ -204,6 +204,7 @@ def _free(settings: Server) -> None:
     except OSError as err:
         where = f"server: cannot listen on {settings.host}:{settings.port}"
         raise ConfigInvalid(f"{where}: {err.strerror or err}", hint="choose another `server.host` or port") from err
+    return str(address[0])
 
 
 def _reachable(url: str) -> bool:

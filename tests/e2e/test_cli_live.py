@@ -104,11 +104,11 @@ def test_a_served_shop_is_told_through_its_server_and_says_so(run, shop):
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
 def test_serve_says_where_keeps_its_key_in_a_file_and_ends_well(shop, tmp_path, stop):
     file, port = tmp_path / "key", free_port()
-    words = [sys.executable, "-m", "recengine", "serve", str(shop), "--port", str(port), "--key-file", str(file), "--json"]
+    words = [sys.executable, "-m", "recengine", "serve", str(shop), "--host", "localhost", "--port", str(port), "--key-file", str(file), "--json"]
     for _ in range(2):  # the second start finds the key
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             about = json.loads(process.stdout.readline())
-            assert (about["url"], about["key"], about["keys_needed"]) == (f"http://127.0.0.1:{port}", None, True)
+            assert (about["url"], about["key"], about["keys_needed"]) == (f"http://localhost:{port}", None, True)
             assert file.stat().st_mode & 0o777 == 0o600
             with Client(about["url"], file.read_text().strip(), retries=0) as client:
                 assert client.recommend("u1", 3).items

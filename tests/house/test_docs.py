@@ -185,7 +185,7 @@ def asked(server, words):
         elif word != "-G":
             url = word
     target = urlsplit(url)
-    pairs = [pair.split("=", 1) for pair in given["--data-urlencode"] + (given["-d"] if "-G" in words else [])]
+    pairs = [tuple(pair.split("=", 1)) for pair in given["--data-urlencode"] + (given["-d"] if "-G" in words else [])]
     query = "&".join([*([target.query] if target.query else []), *([urlencode(pairs)] if pairs else [])])
     body = json.loads(given["-d"][0]) if given["-d"] and "-G" not in words else None
     method = given["-X"][0] if given["-X"] else "GET" if body is None else "POST"
