@@ -32,12 +32,18 @@ from recengine.server.door import Door
 from tests.crash.server import free_port
 
 USERS = 200
+CONFIG = "".join(
+    f'[[model]]\nkind = "{kind}"\ntime_budget_ms = 100000\n' for kind in ("als", "item_knn", "user_knn", "popularity")
+)
+"""The default models, with time enough that a busy machine makes no reply a degraded one."""
 ID = len('{"request_id":"') + 32
 """Bytes of a reply that differ each time."""
 
 
 def run(folder: Path, swaps: int, *, connections: int) -> dict[str, Any]:
     """Make the shop, swap so many times under load, and judge every reply."""
+    folder.mkdir(parents=True)
+    (folder / "recengine.toml").write_text(CONFIG)
     with shops.demo(str(folder), small=True) as engine:
         users = engine.users()[:USERS]
         right, versions = set(), []
@@ -69,12 +75,14 @@ def run(folder: Path, swaps: int, *, connections: int) -> dict[str, Any]:
         process.terminate()
         process.wait()
     answered = [msgspec.json.decode(f'{{"x":"{body}')["version"] for body in bodies & right]
+    wrong = sorted(bodies - right)
     return {
         "swaps": json.loads(done.read_text()),
         "replies": sum(statuses.values()),
         "failed": sum(n for status, n in statuses.items() if status != "200"),
         "different_replies": len(bodies),
-        "mixed_or_wrong": len(bodies - right),
+        "mixed_or_wrong": len(wrong),
+        "example": wrong[0] if wrong else "",
         "versions_seen": len(set(answered)),
         "seconds": round(time.monotonic() - began, 1),
     }
