@@ -9,7 +9,8 @@ data, becomes visible whole: a request sees the state before or after, never bet
 import logging
 import os
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -113,27 +114,19 @@ class Engine(Answers, Records):
         ------
         DataError : a source or column cannot be used, or `strict` met a bad row; nothing was written.
         """
-        with self._writing:
-            before = self._ingests()
-            try:
-                with self._feedback.held():
-                    try:
-                        return ingest(
-                            self._database,
-                            self._ids,
-                            events=events,
-                            items=items,
-                            users=users,
-                            columns=columns,
-                            strict=strict,
-                            quarantine=self.path / directory.QUARANTINE,
-                            types=self.config.event,
-                            **options,
-                        )
-                    finally:  # whatever came after the commit, what was stored is served
-                        catch_up(self._state, self._database, self.config.serving)
-            finally:
-                self._mark(before)
+        with self._writing, self._marked(), self._feedback.held(self._catch_up):
+            return ingest(
+                self._database,
+                self._ids,
+                events=events,
+                items=items,
+                users=users,
+                columns=columns,
+                strict=strict,
+                quarantine=self.path / directory.QUARANTINE,
+                types=self.config.event,
+                **options,
+            )
 
     def train(self, *, threads: int = 0, **options: Any) -> cycle.CycleReport:
         """Run the offline spine: build, train, validate, gate, deploy; the new deployment answers from then on.
@@ -221,18 +214,24 @@ class Engine(Answers, Records):
 
     # ------------------------------------------------------------------------------------------------ inside
 
-    def _ingests(self) -> int:
-        return ingests(self._database.read())
+    def _catch_up(self) -> None:
+        """Fold in what an ingest stored, however it ended: what was committed is served."""
+        catch_up(self._state, self._database, self.config.serving)
 
-    def _mark(self, before: int) -> None:
+    @contextmanager
+    def _marked(self) -> Iterator[None]:
         """Say in the journal that an ingest went past it, and have a snapshot made that holds it."""
-        now = self._ingests()
-        if now > before:
-            try:
-                self._feedback.put((IngestFrame(now),))
-            except StoreFailed as err:  # the next opening notes it
-                log.warning("ingest %d is stored, and could not be noted in the journal yet: %s", now, err.message)
-            self._keeper.ask()
+        before = ingests(self._database.read())
+        try:
+            yield
+        finally:
+            now = ingests(self._database.read())
+            if now > before:
+                try:
+                    self._feedback.put((IngestFrame(now),))
+                except StoreFailed as err:  # the next opening notes it
+                    log.warning("ingest %d is stored, and could not be noted in the journal yet: %s", now, err.message)
+                self._keeper.ask()
 
     def _config_for(self, threads: int) -> Config:
         if threads < 1:

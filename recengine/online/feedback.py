@@ -86,6 +86,7 @@ class Feedback:
         self._gate = threading.Lock()  # guards the fold
         self._held = False
         self._later: list[tuple[int, Sequence[Frame]]] = []
+        self._postponed = 0
         self._queue = threading.Lock()  # guards what follows
         self._wake = threading.Condition(self._queue)
         self._room = threading.Condition(self._queue)
@@ -115,7 +116,7 @@ class Feedback:
             payloads = [encode_frame(frame) for frame in frames]
         except UNFIT as err:
             raise BadRequest(f"a text or a number cannot be stored: {err}", hint="texts are UTF-8") from err
-        if self._ledger.behind > QUEUE:
+        if self._ledger.behind + self._postponed > QUEUE:
             raise StoreFailed("the database does not keep up; nothing was stored", hint="check the disk, try again")
         with self._queue:
             if self._closed:
@@ -189,8 +190,13 @@ class Feedback:
         self._mend()
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep the fold still, with all that was folded in DuckDB: an ingest gives rows and numbers meanwhile."""
+    def held(self, then: Callable[[], None]) -> Iterator[None]:
+        """Keep the fold still, with all that was folded in DuckDB: an ingest gives rows and numbers meanwhile.
+
+        Parameters
+        ----------
+        then : called at the end, before what was acknowledged meanwhile is folded: folds in what the block stored.
+        """
         with self._gate:
             self._ledger.flush()
             self._held = True
@@ -198,11 +204,13 @@ class Feedback:
             yield
         finally:
             with self._gate:
+                self._broken = True  # until all went well: a fold without what the block stored would give rows twice
+                then()
                 self._ledger.settled()
                 for seq, frames in self._later:
                     self._fold(seq, frames)
-                self._later = []
-                self._held = False
+                self._later, self._postponed = [], 0
+                self._held = self._broken = False
 
     def close(self) -> None:
         """Finish what waits, write it to DuckDB, and stop. Idempotent.
@@ -284,6 +292,7 @@ class Feedback:
             with self._gate:
                 if self._held:
                     self._later.append((seq, frames))
+                    self._postponed += len(frames)
                 else:
                     self._fold(seq, frames)
         for receipt in receipts:
