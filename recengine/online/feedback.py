@@ -204,13 +204,17 @@ class Feedback:
             yield
         finally:
             with self._gate:
-                self._broken = True  # until all went well: a fold without what the block stored would give rows twice
-                then()
-                self._ledger.settled()
-                for seq, frames in self._later:
-                    self._fold(seq, frames)
-                self._later, self._postponed = [], 0
-                self._held = self._broken = False
+                try:
+                    then()
+                    self._ledger.settled()
+                    for seq, frames in self._later:
+                        self._fold(seq, frames)
+                except BaseException:  # a fold without what the block stored would give rows twice
+                    self._broken = True
+                    raise
+                finally:
+                    self._later, self._postponed = [], 0
+                    self._held = False
 
     def close(self) -> None:
         """Finish what waits, write it to DuckDB, and stop. Idempotent.
