@@ -250,6 +250,9 @@ class Feedback:
                 taken, self._waiting = self._waiting, []
                 notes = [self._notes.popleft() for _ in range(min(len(self._notes), NOTES))]
                 self._room.notify_all()
+            if self._broken:
+                self._tell(taken, [_BROKEN] * len(taken))
+                continue
             try:
                 self._group(taken, notes)
             except Exception:  # whoever waits must be told, and the next must not wait for a thread that is gone
