@@ -14,7 +14,7 @@ import errno
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,6 +35,8 @@ __all__ = ("BackupReport", "Table", "backup", "copy_store", "digests", "read_rep
 MANIFEST = "backup.json"
 FORMAT = 1
 _COPY = "copy_of_store"
+_NEVER = (errno.EINVAL, errno.ENOTSUP)
+"""What a file system says that cannot sync a folder, such as one over a network: its names stand all the same."""
 _one = threading.Lock()
 """Held by a backup: a store has one folder in which the copy is built."""
 
@@ -233,9 +235,19 @@ def _copy_rest(home: Path, work: Path) -> None:
 
 
 def _publish(work: Path, target: Path) -> None:
+    """Give a folder of synced files its name, once the names of the files themselves are on the disk."""
+    for folder in (*sorted((p for p in work.rglob("*") if p.is_dir()), reverse=True), work):
+        _flush_names(folder)
     work.rename(target)
-    with suppress(OSError):  # some file systems cannot sync a folder; the rename stands all the same
-        flush(target.parent)
+    _flush_names(target.parent)
+
+
+def _flush_names(folder: Path) -> None:
+    try:
+        flush(folder)
+    except OSError as err:
+        if err.errno not in _NEVER:
+            raise
 
 
 def read_report(source: Path) -> BackupReport:

@@ -80,7 +80,7 @@ def load(folder: Path, store: bytes, after: int) -> Chain:
     oldest = max(oldest, _holes(path, found.holes, after))
     if found.stop < len(data):
         os.truncate(path, found.stop)
-        flush(path)
+    flush(path)  # a killed process may have written whole frames and not synced them: from here on they count
     last = max(found.last, head.before)
     segments.append(Segment(path, head, last))
     if after > last:  # frames that only the database has

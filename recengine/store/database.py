@@ -60,7 +60,7 @@ class Database:
         self._writer = Writer("recengine-writer")
         self._closed = False
         self._log = 0
-        """The inode of the log whose name is known to be on the disk."""
+        """The inode of the log whose name is known to be on the disk; 0 = of none."""
 
     @classmethod
     def open(cls, path: Path, storage: Storage | None = None, *, create: bool = False, upgrading: bool = True) -> Self:
@@ -82,6 +82,7 @@ class Database:
                     f"{path.name} is already open in this process", hint="share the one Engine, or close it first"
                 )
             _check_file(path, create=create)
+            _sync(path)
             _open_here.add(path)
         self = cls(path, storage or Storage())
         try:
@@ -124,7 +125,7 @@ class Database:
         ------
         StoreFailed : the disk refuses; the log holds what was committed.
         """
-        self._awaited(lambda: self.read().execute(query("store/checkpoint")))
+        self._awaited(self._checkpoint)
 
     def close(self) -> None:
         """Finish queued writes, checkpoint and let go of the file. Idempotent."""
@@ -171,6 +172,10 @@ class Database:
             self._active = None
             cursor.cancelled = False
 
+    def _checkpoint(self) -> None:
+        self._log = 0  # a new log may well get the number that the old one had
+        self.read().execute(query("store/checkpoint"))
+
     def _settle(self) -> None:
         """Force the name of the log to the disk where it is a new file.
 
@@ -178,8 +183,9 @@ class Database:
         take the whole log, and with it an ingest that was acknowledged.
         """
         try:
-            log = self.path.with_name(f"{self.path.name}.wal").stat().st_ino
+            log = _log_of(self.path).stat().st_ino
         except FileNotFoundError:  # all of it is in the database file
+            self._log = 0
             return
         if log != self._log:
             try:
@@ -223,6 +229,7 @@ class Database:
             self._disconnect()
             raise translate(err) from err
         self._lost = False
+        self._log = 0
         self._generation += 1
 
     def _disconnect(self) -> None:
@@ -260,3 +267,21 @@ def _check_file(path: Path, *, create: bool) -> None:
         raise DirectoryInvalid(f"{path}: cannot be read: {err.strerror}", hint="check the permissions") from err
     if head[_MAGIC] != b"DUCK":
         raise StoreCorrupt(f"{path.name} is not a DuckDB database", hint="restore a backup with `recengine restore`")
+
+
+def _sync(path: Path) -> None:
+    """Force to the disk what a killed process left in the kernel's memory alone: from here on it counts as stored.
+
+    A commit whose sync the kill prevented would be read, and answered for, and be gone after a power cut.
+    """
+    try:
+        for file in (path, _log_of(path)):
+            if file.exists():
+                flush(file)
+        flush(path.parent)
+    except OSError as err:
+        raise StoreFailed(f"{path.name}: cannot be synced: {err.strerror}", hint="check the disk") from err
+
+
+def _log_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.wal")

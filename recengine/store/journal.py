@@ -76,9 +76,8 @@ class Journal:
         """
         self = cls(folder, storage, store)
         try:
-            if not folder.is_dir():
-                folder.mkdir(parents=True)
-                flush(folder.parent)
+            folder.mkdir(parents=True, exist_ok=True)
+            flush(folder.parent)  # each time: the process that made it may have been killed before it came to this
             for left in folder.glob("*.new"):  # a segment whose making was cut short
                 left.unlink()
             found = load(folder, store, after)

@@ -54,12 +54,11 @@ def snapshot(database: Database, folder: Path) -> BackupReport:
 
 
 def _make(home: Path) -> None:
-    if not home.is_dir():
-        try:
-            home.mkdir()
-            flush(home.parent)  # the journal forgets what a snapshot holds: so that must be found after a power cut
-        except OSError as err:
-            raise StoreFailed(f"{home}: cannot be made: {err.strerror}", hint="free disk space") from err
+    try:
+        home.mkdir(exist_ok=True)
+        flush(home.parent)  # the journal forgets what a snapshot holds: so that must be found after a power cut
+    except OSError as err:
+        raise StoreFailed(f"{home}: cannot be made: {err.strerror}", hint="free disk space") from err
 
 
 def newest(folder: Path) -> tuple[Path, BackupReport] | None:

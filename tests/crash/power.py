@@ -29,6 +29,20 @@ class Cut:
 def power_cut(shim: Shim, rng: random.Random) -> Cut:
     """Turn the folder of a killed process into what a power cut would have left."""
     cut = Cut()
+    sizes, entries = known(shim)
+    for _ in range(rng.choice((0, len(entries), rng.randint(0, len(entries))))):
+        cut.undone += entries.pop().undo()
+    for path in sorted(p for p in shim.root.rglob("*") if p.is_file() and not p.is_symlink()):
+        facts = path.stat()
+        kept = sizes.get(facts.st_ino, 0)
+        if facts.st_size > kept:
+            cut.lost_bytes += facts.st_size - kept
+            cut.torn += _tear(path, kept, facts.st_size, rng)
+    return cut
+
+
+def known(shim: Shim) -> tuple[dict[int, int], "list[Entry]"]:
+    """What a process left to chance: inode -> size as of the last sync, and what no sync of a folder made durable."""
     sizes, entries = dict(shim.durable), []
     for kind, *fields in shim.lines():
         match kind, fields:
@@ -42,18 +56,12 @@ def power_cut(shim: Shim, rng: random.Random) -> Cut:
             case "mkdir", [path]:
                 entries.append(Entry("mkdir", Path(path)))
             case "rename", [grave, old, new]:
+                for entry in entries:
+                    entry.follow(Path(old), Path(new))
                 entries.append(Entry("rename", Path(new), Path(old), grave))
             case "unlink", [grave, path]:
                 entries.append(Entry("unlink", Path(path), None, grave))
-    for _ in range(rng.choice((0, len(entries), rng.randint(0, len(entries))))):
-        cut.undone += entries.pop().undo()
-    for path in sorted(p for p in shim.root.rglob("*") if p.is_file() and not p.is_symlink()):
-        facts = path.stat()
-        kept = sizes.get(facts.st_ino, 0)
-        if facts.st_size > kept:
-            cut.lost_bytes += facts.st_size - kept
-            cut.torn += _tear(path, kept, facts.st_size, rng)
-    return cut
+    return sizes, entries
 
 
 @dataclass
@@ -70,6 +78,13 @@ class Entry:
         """A sync of any of these makes it durable: one journal transaction of the file system holds both ends."""
         return {str(path.parent) for path in (self.path, self.old) if path is not None}
 
+    def follow(self, old: Path, new: Path) -> None:
+        """Go with a folder that is renamed: what was done in it is found there."""
+        if self.path.is_relative_to(old) and self.path != old:
+            self.path = new / self.path.relative_to(old)
+        if self.old is not None and self.old.is_relative_to(old) and self.old != old:
+            self.old = new / self.old.relative_to(old)
+
     def undo(self) -> bool:
         """Take it back; False where there is nothing left to take back."""
         if self.kind == "mkdir":
@@ -81,6 +96,7 @@ class Entry:
             self.path.unlink(missing_ok=True)
             return found
         if self.kind == "rename" and self.old is not None and self.path.exists():
+            self.old.parent.mkdir(parents=True, exist_ok=True)
             self.path.replace(self.old)
         if self.grave != "-":
             self.path.parent.mkdir(parents=True, exist_ok=True)

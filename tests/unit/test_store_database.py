@@ -1,6 +1,7 @@
 """The database file: transactions, threads, locks, damage, newer schemas and a full disk, with real files and processes."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,10 +16,12 @@ import pytest
 
 from recengine.config import Storage
 from recengine.errors import DirectoryInvalid, EngineFault, StoreCorrupt, StoreFailed, StoreLocked, StoreTooNew
+from recengine.store import database as module
 from recengine.store import directory
 from recengine.store.cursor import Cursor
 from recengine.store.database import FILE, Database
 from recengine.store.queries import query
+from recengine.store.sequence import count_ingest
 from recengine.store.writer import Writer
 
 LIMITS = Storage(threads=1)
@@ -228,6 +231,25 @@ def test_a_killed_process_loses_nothing_that_was_committed(shop):
     assert in_process(code, shop / FILE).returncode == -9
     with Database.open(shop / FILE, LIMITS) as database:
         assert notes(database) == ["durable"]
+
+
+def test_what_a_killed_process_left_and_each_new_log_are_forced_to_the_disk(shop, monkeypatch, tmp_path):
+    """A log made after a checkpoint has the inode of the one before: it is a new name all the same."""
+    forced = []
+    monkeypatch.setattr(module, "flush", lambda path: forced.append(path.name))
+    with Database.open(shop / FILE) as database:
+        assert forced == [FILE, shop.name]
+        for _ in range(2):
+            forced.clear()
+            database.write(count_ingest)
+            database.write(count_ingest)
+            assert forced == [shop.name]
+            database.checkpoint()
+        database.write(count_ingest)
+        shutil.copytree(shop, tmp_path / "copy")
+    forced.clear()
+    with Database.open(tmp_path / "copy" / FILE):
+        assert forced[:3] == [FILE, f"{FILE}.wal", "copy"]
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage " * 1000, b"\0" * 8 + b"DUCK" + b"\0" * 4084])
