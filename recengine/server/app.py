@@ -21,7 +21,9 @@ from recengine.server.door import Door
 from recengine.server.keys import Keys
 from recengine.server.metrics import Counts, exposition, families
 from recengine.server.problems import MEDIA_TYPE, problem_of
+from recengine.server.quick import Quick
 from recengine.server.routes import HANDLERS
+from recengine.server.routes.recommendations import recommend_to_user
 from recengine.server.scope import REQUEST_ID
 from recengine.server.watch import Watch
 
@@ -77,7 +79,14 @@ def build(engine: Engine, *, close: bool = False) -> Door:
             await asyncio.to_thread(engine.close)
 
     return Door(
-        app, cached=engine.cached, config=config, keys=keys, counts=counts, opened=watch.start, closed=closed
+        app,
+        cached=engine.cached,
+        quick=Quick(app, recommend_to_user),
+        config=config,
+        keys=keys,
+        counts=counts,
+        opened=watch.start,
+        closed=closed,
     )
 
 

@@ -17,7 +17,7 @@ from recengine.server.problems import Place, Refused
 from recengine.server.scope import BODY, REPLY_KEY, SLASH
 from recengine.store.vocab import MAX_ID_BYTES, valid_id
 
-__all__ = ("Asked", "known_parameters", "named")
+__all__ = ("Asked", "known_parameters", "named", "parameters")
 
 
 class Asked(Request[Any, Any, Any]):
@@ -49,7 +49,7 @@ def _decoder(handler: BaseRouteHandler) -> msgspec.json.Decoder[Any]:
 
 
 @cache
-def _parameters(handler: BaseRouteHandler) -> dict[str, bool]:
+def parameters(handler: BaseRouteHandler) -> dict[str, bool]:
     """Name the query parameters of a handler; True = it may be given many times."""
     given = {}
     for name, field in handler.parsed_fn_signature.parameters.items():
@@ -67,7 +67,7 @@ async def known_parameters(request: Request[Any, Any, Any]) -> None:
     """
     if not request.scope["query_string"]:
         return
-    known = _parameters(request.route_handler)
+    known = parameters(request.route_handler)
     seen = set()
     for name, _ in request.query_params.multi_items():
         if name not in known:

@@ -40,12 +40,19 @@ def make(tmp_path):
     async def nothing():
         return None
 
-    def make(inner=None, cached=lambda key: None, **settings):
+    def make(inner=None, cached=lambda key: None, quick=lambda scope: None, **settings):
         config = Server(**settings)
         counts = Counts()
         keys = Keys(tmp_path, config.keys, config.host)
         door = Door(
-            inner or Inner(), cached=cached, config=config, keys=keys, counts=counts, opened=nothing, closed=nothing
+            inner or Inner(),
+            cached=cached,
+            quick=quick,
+            config=config,
+            keys=keys,
+            counts=counts,
+            opened=nothing,
+            closed=nothing,
         )
         door.counts = counts
         return door
