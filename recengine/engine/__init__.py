@@ -21,7 +21,7 @@ from recengine.config import Config, load
 from recengine.engine.answers import Answers
 from recengine.engine.held import shut
 from recengine.engine.records import Records
-from recengine.errors import StoreCorrupt, StoreFailed
+from recengine.errors import RecEngineError, StoreCorrupt
 from recengine.offline import cycle
 from recengine.offline.ingest import IngestReport, ingest
 from recengine.online.recommender import Recommender
@@ -229,7 +229,7 @@ class Engine(Answers, Records):
             if now > before:
                 try:
                     self._feedback.put((IngestFrame(now),))
-                except StoreFailed as err:  # the next opening notes it
+                except RecEngineError as err:  # the next opening notes it; an error of the ingest itself goes on
                     log.warning("ingest %d is stored, and could not be noted in the journal yet: %s", now, err.message)
                 self._keeper.ask()
 

@@ -24,7 +24,7 @@ V = TypeVar("V", Item, User)
 
 MAX_BATCH = 100_000
 """Events of one call: they are made durable together."""
-MAX_TYPES = 1_000
+DAY = 86_400_000_000
 MAX_TIME = 7_258_118_400_000_000
 """2200-01-01 in microseconds."""
 _SECONDS_FROM, _MILLISECONDS_FROM, _NANOSECONDS_FROM = 10**8, 10**11, 10**17
@@ -78,12 +78,12 @@ def event_frames(events: Sequence[Event], state: State, *, at: int) -> list[Even
         _fits(event.item_id, ids.items, k, "item_id")
         if event.type not in ids.types:
             _fits(event.type, ids.types, k, "type")
-            if len(ids.types) >= MAX_TYPES:
-                raise BadRequest(f"events[{k}].type: there are {MAX_TYPES} types already, {event.type!r} is a new one")
         for name, text in (("session_id", event.session_id), ("request_id", event.request_id)):
             if text is not None:
                 _fits(text, None, k, name)
         time = None if event.order is None else moment(event.order, state.kind, f"events[{k}].order")
+        if time is not None and time > at + DAY and state.kind != "integer":
+            raise BadRequest(f"events[{k}].order: lies more than a day in the future", hint="check the clock")
         event_id = event.event_id
         if event_id is not None:
             _fits(event_id, None, k, "event_id")
@@ -190,7 +190,10 @@ def moment(order: Any, kind: Literal["timestamp", "integer"] | None, where: str)
         if kind == "integer":
             raise BadRequest(f"{where}: events here are ordered by integers, got a moment", hint="give an integer")
         aware = order if order.tzinfo else order.replace(tzinfo=UTC)
-        return _within(round(aware.timestamp() * 1e6), where)
+        time = _within(round(aware.timestamp() * 1e6), where)
+        if kind is None and time < MICROSECONDS_FROM:  # the first event decides by its size what orders mean
+            raise BadRequest(f"{where}: expected a moment after 1973 for the first event of all")
+        return time
     if isinstance(order, float) and order.is_integer() and abs(order) < 2**53:
         order = int(order)
     if isinstance(order, bool) or not isinstance(order, int):

@@ -5,7 +5,7 @@ next sync starts as soon as the last one ended, so that the group grows with the
 Why the fold comes before the acknowledgement: whoever is told that an event is stored gets, from then on, replies that
 reflect it. DuckDB follows behind, in batches (`store/ledger.py`).
 
-While an ingest holds the store (`held`), groups are made durable and acknowledged, and folded right after it: rows of
+While an ingest holds the store (`held`), groups are made durable, and folded and acknowledged right after it: rows of
 new ids and numbers of events have one order, in memory, in the store and in a replay.
 """
 
@@ -15,19 +15,22 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import compress
 from typing import TypeAlias
 
 import msgspec
 
 from recengine.errors import BadRequest, EngineFault, RecEngineError, StoreFailed
-from recengine.online.recent import Recent
+from recengine.online.admission import Admission
+from recengine.online.recent import LIMIT, Recent
 from recengine.online.replay import mend
 from recengine.online.state import Group, State
 from recengine.store.database import Database
+from recengine.store.events import recent_event_ids
 from recengine.store.journal import Journal
 from recengine.store.ledger import Ledger
 from recengine.types import Receipt
-from recengine.types.frames import DecisionFrame, EventFrame, Frame, decode_frame, encode_frame
+from recengine.types.frames import DecisionFrame, Frame, decode_frame, encode_frame
 
 __all__ = ("Done", "Feedback")
 
@@ -43,8 +46,11 @@ NOTED = 1.0
 """Seconds that a decision may wait for the journal: a crash loses at most these."""
 MENDED = 2.0
 """Seconds between two readings of the users whose events came late."""
-NOTES = 65_536
-"""Decisions that may wait for the journal; beyond it a batch waits, and a single request drops and counts."""
+NOTES = 200_000
+"""Items in decisions that may wait for the journal, about 350 bytes each; beyond it a batch waits, and a single request
+drops the oldest decisions and counts them."""
+REFUSED = 1.0
+"""Seconds that decisions wait after the journal refused."""
 PATIENCE = 10.0
 """Seconds that a batch waits for that room."""
 QUEUE = 200_000
@@ -58,10 +64,23 @@ UNFIT = (ValueError, TypeError, OverflowError)
 _BROKEN = EngineFault("a frame could not be folded", hint="please report this; open the engine again")
 
 
+def _weight(note: DecisionFrame) -> int:
+    return 1 + len(note.items)
+
+
 class _Submission(msgspec.Struct, gc=False):
     frames: Sequence[Frame]
     payloads: Sequence[bytes]
     done: Done
+
+
+class _Group(msgspec.Struct, gc=False):
+    """Frames that became durable together, and who waits for them."""
+
+    seq: int
+    frames: Sequence[Frame]
+    taken: Sequence[_Submission]
+    receipts: Sequence[Receipt | RecEngineError]
 
 
 class Feedback:
@@ -82,16 +101,20 @@ class Feedback:
         self._journal = journal
         self._state = state
         self._ledger = ledger
-        self._recent = recent
+        self._admission = Admission(state, recent)
         self._gate = threading.Lock()  # guards the fold
         self._held = False
-        self._later: list[tuple[int, Sequence[Frame]]] = []
+        self._later: list[_Group] = []
         self._postponed = 0
         self._queue = threading.Lock()  # guards what follows
         self._wake = threading.Condition(self._queue)
         self._room = threading.Condition(self._queue)
         self._waiting: list[_Submission] = []
         self._notes: deque[DecisionFrame] = deque()
+        self._noted = 0
+        """What they weigh."""
+        self._again = 0.0
+        """time.monotonic() before which a journal that refused is not bothered with notes."""
         self._closed = self._broken = False
         self._behind = threading.Event()
         self._threads = [
@@ -100,6 +123,11 @@ class Feedback:
         ]
         for thread in self._threads:
             thread.start()
+
+    @property
+    def broken(self) -> bool:
+        """Whether a fold failed: nothing is taken any more, and only another opening helps."""
+        return self._broken
 
     # ------------------------------------------------------------------------------------------------ for callers
 
@@ -149,17 +177,16 @@ class Feedback:
 
     def note(self, frames: Sequence[DecisionFrame], *, patient: bool = False) -> None:
         """Record decisions without waiting for the disk; `patient` waits for room where too many wait."""
-        notes = self._notes
-        first = not notes
-        notes.extend(frames)
-        if first or len(notes) > NOTES // 2:
-            with self._queue:
+        with self._queue:
+            if not self._notes or self._noted > NOTES // 2:
                 self._wake.notify()
-                if patient:
-                    self._room.wait_for(lambda: len(notes) <= NOTES or self._closed, timeout=PATIENCE)
-        while len(notes) > NOTES:
-            notes.popleft()
-            self.dropped += 1
+            self._notes.extend(frames)
+            self._noted += sum(map(_weight, frames))
+            if patient and self._noted > NOTES:
+                self._room.wait_for(lambda: self._noted <= NOTES or self._closed, timeout=PATIENCE)
+            while self._noted > NOTES and self._notes:
+                self._noted -= _weight(self._notes.popleft())
+                self.dropped += 1
 
     # ------------------------------------------------------------------------------------------------ for the engine
 
@@ -167,11 +194,10 @@ class Feedback:
         """Fold what the journal holds beyond the database, at the opening; returns how many frames."""
         frames = 0
         for first, payloads in self._journal.read(self._state.seq):
-            group = [decode_frame(payload) for payload in payloads]
+            group = self._screened([decode_frame(payload) for payload in payloads])
             with self._gate:
-                self._fold(first + len(group) - 1, group)
-            self._recent.add(f.event_id for f in group if isinstance(f, EventFrame) and f.event_id is not None)
-            frames += len(group)
+                self._fold(first + len(payloads) - 1, group)
+            frames += len(payloads)
             if self._ledger.behind >= BEHIND:
                 self._ledger.flush()
         self._mend()
@@ -199,22 +225,27 @@ class Feedback:
         """
         with self._gate:
             self._ledger.flush()
-            self._held = True
+            self._held, last = True, self._state.last_event
         try:
             yield
         finally:
             with self._gate:
+                later, self._later, self._postponed = self._later, [], 0
                 try:
                     then()
                     self._ledger.settled()
-                    for seq, frames in self._later:
-                        self._fold(seq, frames)
+                    self._admission.recent.add(recent_event_ids(self._database, LIMIT, after=last))
+                    for group in later:
+                        self._fold(group.seq, group.frames)
                 except BaseException:  # a fold without what the block stored would give rows twice
                     self._broken = True
+                    for group in later:
+                        self._tell(group.taken, [_BROKEN] * len(group.taken))
                     raise
                 finally:
-                    self._later, self._postponed = [], 0
                     self._held = False
+            for group in later:
+                self._tell(group.taken, group.receipts)
 
     def close(self) -> None:
         """Finish what waits, write it to DuckDB, and stop. Idempotent.
@@ -242,14 +273,18 @@ class Feedback:
     def _run(self) -> None:
         while True:
             with self._queue:
-                while not self._waiting and not self._closed and len(self._notes) <= NOTES // 2:
+                while not self._waiting and not self._closed:
+                    if self._noted > NOTES // 2 and time.monotonic() >= self._again:
+                        break
                     if not self._wake.wait(NOTED if self._notes else None) and self._notes:
                         break
                 if self._closed and not self._waiting and not self._notes:
                     return
                 taken, self._waiting = self._waiting, []
-                notes = [self._notes.popleft() for _ in range(min(len(self._notes), NOTES))]
-                self._room.notify_all()
+                notes = []
+                if self._closed or time.monotonic() >= self._again:
+                    notes, self._notes, self._noted = list(self._notes), deque(), 0
+                    self._room.notify_all()
             if self._broken:
                 self._tell(taken, [_BROKEN] * len(taken))
                 continue
@@ -264,57 +299,73 @@ class Feedback:
         """Make one group durable, fold it, and tell those who wait."""
         frames: list[Frame] = []
         payloads: list[bytes] = []
-        fresh: list[str] = []
-        receipts: list[Receipt] = []
+        results: list[Receipt | RecEngineError] = []
         for note in notes:  # before the others: nobody is noted after being forgotten
             try:
                 payloads.append(encode_frame(note))
                 frames.append(note)
             except UNFIT:  # half a surrogate pair in a wish: there is no way to keep it
                 self.dropped += 1
+        told = len(frames)
         for submission in taken:
-            before = len(frames)
-            for frame, payload in zip(submission.frames, submission.payloads, strict=True):
-                if isinstance(frame, EventFrame) and frame.event_id is not None:
-                    if frame.event_id in self._recent:
-                        continue
-                    self._recent.add((frame.event_id,))
-                    fresh.append(frame.event_id)
-                frames.append(frame)
-                payloads.append(payload)
-            stored = len(frames) - before
-            receipts.append(Receipt(stored=stored, duplicates=len(submission.frames) - stored))
+            try:
+                counts = self._admission.screen(submission.frames)
+            except BadRequest as err:
+                results.append(err)
+                continue
+            frames += compress(submission.frames, counts)
+            payloads += compress(submission.payloads, counts)
+            results.append(Receipt(stored=sum(counts), duplicates=len(counts) - sum(counts)))
         try:
             first = self._journal.write(payloads) if payloads else 0
         except RecEngineError as err:
-            self._recent.discard(fresh)
+            self._admission.take_back(frames[told:])
+            self._put_back(notes)
+            self._tell(taken, [result if isinstance(result, RecEngineError) else err for result in results])
+            return
+        group = _Group(first + len(payloads) - 1, frames, taken, results)
+        with self._gate:
+            if self._held:  # told when it is felt
+                self._later.append(group)
+                self._postponed += len(frames)
+                return
+            if payloads:
+                self._fold(group.seq, frames)
+        self._tell(taken, results)
+        if self._ledger.behind >= BEHIND:
+            self._behind.set()
+
+    def _put_back(self, notes: Sequence[DecisionFrame]) -> None:
+        """Keep decisions for a journal that refused, unless there is no later."""
+        with self._queue:
+            self._again = time.monotonic() + REFUSED
             if self._closed:
                 self.dropped += len(notes)
             else:
                 self._notes.extendleft(reversed(notes))
-            self._tell(taken, [err] * len(taken))
-            return
-        if payloads:
-            seq = first + len(payloads) - 1
-            with self._gate:
-                if self._held:
-                    self._later.append((seq, frames))
-                    self._postponed += len(frames)
-                else:
-                    self._fold(seq, frames)
-        for receipt in receipts:
-            self.stored += receipt.stored
-            self.duplicates += receipt.duplicates
-        self._tell(taken, receipts)
-        if self._ledger.behind >= BEHIND:
-            self._behind.set()
+                self._noted += sum(map(_weight, notes))
+
+    def _screened(self, frames: Sequence[Frame]) -> Sequence[Frame]:
+        """Leave out what could not be folded: a journal of another time must not keep an engine from opening."""
+        try:
+            return list(compress(frames, self._admission.screen(frames)))
+        except BadRequest:
+            kept: list[Frame] = []
+            for frame in frames:
+                try:
+                    kept += compress((frame,), self._admission.screen((frame,)))
+                except BadRequest as err:
+                    log.error("a frame of the journal is passed over: %s", err)  # noqa: TRY400 - a frame, not a defect
+            return kept
 
     def _fold(self, seq: int, frames: Sequence[Frame]) -> None:
         self._ledger.add(self._state.apply(seq, Group(frames)))
 
-    @staticmethod
-    def _tell(taken: Sequence[_Submission], results: Sequence[Receipt | RecEngineError]) -> None:
+    def _tell(self, taken: Sequence[_Submission], results: Sequence[Receipt | RecEngineError]) -> None:
         for submission, result in zip(taken, results, strict=True):
+            if isinstance(result, Receipt):
+                self.stored += result.stored
+                self.duplicates += result.duplicates
             try:
                 submission.done(result)
             except Exception:  # one caller's trouble, such as an event loop that has ended, is not another's

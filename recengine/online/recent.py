@@ -38,3 +38,4 @@ class Recent:
         """Forget ids whose events could not be stored after all."""
         for event_id in ids:
             self._new.discard(hash(event_id))
+            self._old.discard(hash(event_id))  # a generation may have ended in between

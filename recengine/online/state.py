@@ -40,7 +40,22 @@ from recengine.types.frames import (
     UserFrame,
 )
 
-__all__ = ("EventsFrame", "Group", "HistoriesFrame", "ItemsFrame", "SessionsFrame", "State", "StateFrame", "UsersFrame")
+__all__ = (
+    "EventsFrame",
+    "Group",
+    "HistoriesFrame",
+    "ItemsFrame",
+    "SessionsFrame",
+    "State",
+    "StateFrame",
+    "UsersFrame",
+    "kind_of",
+)
+
+
+def kind_of(time: int | None) -> OrderKind:
+    """Tell what the order of the first event means: moments, unless it says an integer too small for one."""
+    return "timestamp" if time is None or time >= MICROSECONDS_FROM else "integer"
 
 
 class EventsFrame(msgspec.Struct, frozen=True):
@@ -230,8 +245,7 @@ class State:
         value = np.array([np.nan if f.value is None else f.value for f in frames], np.float32)
         seq = np.arange(self.last_event + 1, self.last_event + 1 + n, dtype=np.int64)
         if self.kind is None:  # the first event decides
-            given = frames[0].time
-            self.kind = "timestamp" if given is None or given >= MICROSECONDS_FROM else "integer"
+            self.kind = kind_of(frames[0].time)
         time = np.array([self._moment(f) for f in frames], np.int64)
         if len(ids.types) > len(self.types):
             self.types = (*self.types, *ids.types.since(len(self.types)))

@@ -93,9 +93,10 @@ def _column(table: pa.Table, name: str, dtype: npt.DTypeLike) -> npt.NDArray[Any
     return np.ascontiguousarray(table[name].to_numpy(), dtype=dtype)
 
 
-def recent_event_ids(database: Database, limit: int) -> list[str]:
-    """List the ids of the latest events that have one, oldest first."""
-    found = database.read().table(query("store/read_recent_event_ids"), {"limit": limit})["event_id"].to_pylist()
+def recent_event_ids(database: Database, limit: int, *, after: int = -1) -> list[str]:
+    """List the ids of the latest events with a number above `after` that have one, oldest first."""
+    params = {"limit": limit, "after": after}
+    found = database.read().table(query("store/read_recent_event_ids"), params)["event_id"].to_pylist()
     return list(reversed(found))
 
 

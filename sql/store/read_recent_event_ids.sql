@@ -1,4 +1,4 @@
 -- what: the ids of the latest events
--- params: $limit
+-- params: $after (only later ones), $limit
 -- rows: event_id
-SELECT event_id FROM event_ids WHERE event_id IS NOT NULL ORDER BY seq DESC LIMIT $limit
+SELECT event_id FROM event_ids WHERE event_id IS NOT NULL AND seq > $after ORDER BY seq DESC LIMIT $limit
