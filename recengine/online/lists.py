@@ -29,7 +29,9 @@ class Lists:
         self._candidates = candidates
 
     def ranking(self, kind: str, n: int, category: str | None) -> tuple[I32, F32]:
-        """List available items by kind (popular, trending, latest), with their popularity, 0..1.
+        """List available items by kind (popular, trending, latest), with what they are listed by, 0..1.
+
+        The newest have their popularity, all-time and of late blended, and so have the items of a category.
 
         Every event folded in so far counts, those of items newer than the deployment too; a category is listed by the
         popularity.
@@ -59,9 +61,8 @@ class Lists:
             scores = live.now(max(items.n, int(rows.max(initial=-1)) + 1)).scores  # the catalogue may have grown
         else:
             standing = live.now(items.n)
-            scores = standing.scores
-            order = standing.all_time if kind == "popular" else standing.trending
-            rows = topk(order[None, : items.n], n, items.available[None, :]).items[0]
+            scores = standing.all_time if kind == "popular" else standing.trending
+            rows = topk(scores[None, : items.n], n, items.available[None, :]).items[0]
             rows = rows[rows >= 0]
         return rows, scores[rows]
 
