@@ -96,7 +96,8 @@ class Records(Held):
 
         Raises
         ------
-        StoreFailed : the disk refused; call again.
+        StoreFailed : the disk refused. Nothing was forgotten: call again; or, where the user is gone already, copies
+            beside the database are not without it yet, and will be as soon as the disk allows.
         """
         row = self._ids.users.row(user_id)
         if row < 0:
@@ -104,9 +105,14 @@ class Records(Held):
         self._feedback.flush()
         self._journal.turn()  # what was before goes with the segments that are dropped
         self._feedback.put((EraseFrame(user_id, _now()),))
-        self._feedback.flush()
-        for kept in (self._replies, self._keeper):  # what is not in the fold or the tables
-            kept.forget(Forgotten(row, user_id))
+        who, last = Forgotten(row, user_id), self._journal.last_seq
+        self._replies.forget(who)  # what is not in the fold or the tables: this, and what the keeper holds
+        try:
+            self._feedback.flush()
+            self._keeper.forget(who)
+        except RecEngineError:
+            self._keeper.ask(last)
+            raise
         return True
 
     # ------------------------------------------------------------------------------------------------ looking up

@@ -20,6 +20,7 @@ from recengine.store.database import Database
 from recengine.store.homes import Forgotten, home
 from recengine.store.journal import Journal
 from recengine.store.sequence import ingests
+from recengine.types.frames import EraseFrame, encode_frame
 
 __all__ = ("Keeper", "newest", "snapshot")
 
@@ -31,6 +32,8 @@ _PATIENCE = 60.0
 """Seconds between two looks at how much the journal holds."""
 _FIRST = 5.0
 """Seconds before the first look: a command that opens, answers and goes shall not begin a copy."""
+_ERASED = encode_frame(EraseFrame("", 0))[:7]
+"""What the frame of a forgotten user begins with: a list, and its tag."""
 
 
 def snapshot(database: Database, folder: Path) -> BackupReport:
@@ -95,14 +98,22 @@ class Keeper:
         self._folder = database.path.parent
         self._wake = threading.Condition()
         self._due = self._closed = False
+        self._until = -1
+        """A snapshot from before this frame will not do: it holds a user that is forgotten."""
         self._cursor: Cursor | None = None
         self._thread = threading.Thread(target=self._run, name="recengine-keeper", daemon=True)
         self._thread.start()
 
-    def ask(self) -> None:
-        """Ask for a snapshot soon, as after an ingest. Returns at once."""
+    def ask(self, until: int = -1) -> None:
+        """Ask for a snapshot soon, as after an ingest. Returns at once.
+
+        Parameters
+        ----------
+        until : a frame that must be in it; tried every minute until one has it, for the disk may be full.
+        """
         with self._wake:
             self._due = True
+            self._until = max(self._until, until)
             self._wake.notify()
 
     def keep(self) -> BackupReport:
@@ -152,6 +163,8 @@ class Keeper:
                 if not looked and not due:
                     found, looked = newest(self._folder), True
                     held = found[1] if found else None
+                    if held is not None:
+                        self._until = max(self._until, _last_erased(self._journal, held.last_seq))
                 if due or self._behind(held, self._cursor):
                     held = self.keep()
             except EngineFault:
@@ -165,4 +178,22 @@ class Keeper:
                 self._cursor = None
 
     def _behind(self, held: BackupReport | None, cursor: Cursor) -> bool:
-        return held is None or held.ingests < ingests(cursor) or self._journal.held(held.last_seq) > self._limit
+        return (
+            held is None
+            or held.last_seq < self._until
+            or held.ingests < ingests(cursor)
+            or self._journal.held(held.last_seq) > self._limit
+        )
+
+
+def _last_erased(journal: Journal, after: int) -> int:
+    """Find the last frame that forgets a user and is not in the snapshot: the process ended before one was made."""
+    return max(
+        (
+            first + at
+            for first, payloads in journal.read(max(after, journal.oldest))
+            for at, payload in enumerate(payloads)
+            if payload.startswith(_ERASED)
+        ),
+        default=-1,
+    )

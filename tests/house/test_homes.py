@@ -2,6 +2,7 @@
 
 import ast
 import gc
+import time
 import types
 
 import duckdb
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 from recengine import Engine, Request
+from recengine.errors import StoreFailed
+from recengine.store import snapshot
 from recengine.store.homes import HOMES
 from recengine.store.ledger import TABLES
 from tests.house.source import modules
@@ -132,13 +135,36 @@ def test_a_forgotten_user_is_nowhere(shop, tmp_path):
     assert traces(shop) == []
     assert len(shop._state.histories.row(row).touched) == 0
     assert MARK not in shop.users()
-    snapshot = next((tmp_path / "shop" / "snapshot").glob("*/recengine.duckdb"))
-    with duckdb.connect(str(snapshot), read_only=True) as copy:
+    saved = next((tmp_path / "shop" / "snapshot").glob("*/recengine.duckdb"))
+    with duckdb.connect(str(saved), read_only=True) as copy:
         for (table,) in copy.execute("SELECT table_name FROM information_schema.tables").fetchall():
             assert MARK not in str(copy.execute(f'SELECT * FROM "{table}"').fetchall()), table
     segments = [path.read_bytes() for path in (tmp_path / "shop" / "journal").glob("*.seg")]
     assert sum(data.count(MARK.encode()) for data in segments) == 1, "the frame that says whom to forget"
     assert shop.recommend(MARK).cold
+
+
+def test_copies_of_a_user_who_is_forgotten_on_a_full_disk_go_when_there_is_room(shop, tmp_path, monkeypatch):
+    shop._feedback.flush()
+    shop._keeper.keep()
+    live_everywhere(shop)
+    copy_store, folder = snapshot.copy_store, tmp_path / "shop"
+
+    def refused(*_):
+        raise StoreFailed("no room")
+
+    monkeypatch.setattr(snapshot, "_PATIENCE", 0.05)
+    monkeypatch.setattr(snapshot, "copy_store", refused)
+    with pytest.raises(StoreFailed):
+        shop.forget(MARK)
+    assert not shop.forget(MARK), "the user is gone, the copies are not"
+    time.sleep(0.2)
+    monkeypatch.setattr(snapshot, "copy_store", copy_store)
+    end = time.monotonic() + 20
+    while sum(path.read_bytes().count(MARK.encode()) for path in (folder / "journal").glob("*.seg")) > 1:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert snapshot.newest(folder)[1].tables["event_ids"].rows == 0
 
 
 def test_a_user_who_comes_back_is_a_new_one(shop):

@@ -15,8 +15,9 @@ from recengine.store import snapshot as module
 from recengine.store.backup import MANIFEST, backup, digests, restore
 from recengine.store.database import FILE, Database
 from recengine.store.recovery import open_store
-from recengine.store.sequence import count_ingest, last_seq
+from recengine.store.sequence import count_ingest, last_seq, set_last_seq
 from recengine.store.snapshot import Keeper, newest, snapshot
+from recengine.types.frames import EraseFrame, encode_frame
 from tests.unit.journaled import STORAGE, Names, made, wal
 
 
@@ -119,6 +120,34 @@ def test_a_keeper_makes_one_when_there_is_none_when_the_journal_grew_and_after_a
     keeper.ask()
     wait_for(lambda: numbers(shop.folder) > made)
     keeper.close()
+    keeper.close()
+
+
+def test_a_snapshot_without_a_forgotten_user_is_tried_until_there_is_one(shop, hasty, monkeypatch):
+    snapshot(shop.database, shop.folder)
+    shop.say("later")
+    keeper = Keeper(shop.database, shop.journal, STORAGE)
+    copy_store, refusals = module.copy_store, []
+
+    def refused(*_):
+        refusals.append(1)
+        raise StoreFailed("no room")
+
+    monkeypatch.setattr(module, "copy_store", refused)
+    keeper.ask(shop.journal.last_seq)
+    wait_for(lambda: len(refusals) > 3)
+    monkeypatch.setattr(module, "copy_store", copy_store)
+    wait_for(lambda: (found := newest(shop.folder)) and found[1].last_seq == shop.journal.last_seq)
+    keeper.close()
+
+
+def test_a_start_makes_the_snapshot_that_a_crash_after_forgetting_prevented(shop, hasty):
+    snapshot(shop.database, shop.folder)
+    shop.say("later")
+    seq = shop.journal.write([encode_frame(EraseFrame("name", 0))])
+    shop.database.write(lambda cursor: set_last_seq(cursor, seq))
+    keeper = Keeper(shop.database, shop.journal, STORAGE)
+    wait_for(lambda: (found := newest(shop.folder)) and found[1].last_seq == seq)
     keeper.close()
 
 
