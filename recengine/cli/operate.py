@@ -119,6 +119,6 @@ def _usable(path: Path) -> str:
 def _opened(args: Namespace) -> str:
     with Engine.open(args.dir) as engine:
         facts = engine.facts()
-        if facts["live"] != "none":
+        if engine.artifacts.current() is not None:
             engine.spine()
     return ", ".join(f"{name} {value}" for name, value in facts.items())

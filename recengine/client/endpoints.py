@@ -44,10 +44,6 @@ class _Users(msgspec.Struct, frozen=True):
     next: str | None = None
 
 
-class _Removed(msgspec.Struct, frozen=True):
-    removed: int
-
-
 class Client:
     """A served engine. Thread-safe; use it as a context manager, or call `close()`.
 

@@ -78,6 +78,11 @@ class Engine(Answers, Records):
         """Write what is buffered and let the data directory go. Closing twice is fine."""
         self._shut()
 
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed, or being closed: nothing more is taken."""
+        return not self._shut.alive
+
     def __enter__(self) -> Self:
         return self
 
@@ -195,12 +200,12 @@ class Engine(Answers, Records):
 
     def facts(self) -> dict[str, Any]:
         """Count what the engine holds."""
-        feedback, replies = self._feedback, self._replies
+        feedback, replies, live = self._feedback, self._replies, self._live
         return {
             "users": len(self._ids.users),
             "items": len(self._ids.items),
             "last event": self._state.last_event,
-            "live": self.artifacts.current() or "none",
+            "live": live.deployment.version if isinstance(live, Recommender) else "none",
             "journal": self._journal.last_seq,
             "behind": self._ledger.behind,
             "events stored": feedback.stored,

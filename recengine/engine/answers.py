@@ -12,13 +12,12 @@ import msgspec
 
 from recengine.algorithms.base import Progress
 from recengine.engine.held import Held
-from recengine.errors import BadRequest, RecEngineError, UnknownItem, UnknownUser
+from recengine.errors import BadRequest, UnknownItem, UnknownUser
 from recengine.expressions import depends_on_now, parse
 from recengine.jobs.export import ExportReport, export
 from recengine.kernels import cores
 from recengine.online.decisions import again, decisions
 from recengine.online.reasons import title
-from recengine.online.recommender import Recommender
 from recengine.online.replies import body, kept, tail
 from recengine.online.requests import N, asked, asked_of_all
 from recengine.online.response import request_id
@@ -207,19 +206,6 @@ class Answers(Held):
         n = len(self._ids.users)
         held = self._state.histories
         return held.stack([held.row(user) for user in range(n)], self.config.serving.history_limit, self._state.items.n)
-
-    def spine(self) -> Recommender:
-        """Return what answers now, for those who want its traces.
-
-        Raises
-        ------
-        NotTrained : nothing is deployed yet.
-        BadArtifact : the live deployment is damaged.
-        """
-        live = self._live
-        if isinstance(live, RecEngineError):
-            raise type(live)(live.message, hint=live.hint)
-        return live
 
     # ------------------------------------------------------------------------------------------------ inside
 

@@ -6,6 +6,7 @@ request tells of its visitor comes after all that is recorded. A field out of ra
 
 from time import time_ns
 
+import msgspec
 import numpy as np
 
 from recengine.config import Serving
@@ -110,8 +111,8 @@ class Resolver:
             raise BadRequest(f"diversity: expected 0..1, got {request.diversity}")
         if request.deadline_ms is not None and not request.deadline_ms > 0:
             raise BadRequest(f"deadline_ms: expected > 0, got {request.deadline_ms}")
-        for name, most in request.caps.items():
-            if most < 1:
-                raise BadRequest(
-                    f"caps[{name!r}]: expected >= 1, got {most}", hint="use a filter to exclude a value altogether"
-                )
+        if request.caps or request.context:  # who builds a Request by hand is held to what its type says
+            try:
+                msgspec.convert({"caps": request.caps, "context": request.context}, Request)
+            except msgspec.ValidationError as err:
+                raise BadRequest(f"request: {err}", hint="caps are 1..1000; context has plain values") from err

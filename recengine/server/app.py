@@ -15,12 +15,12 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, Reference, SecurityScheme
 
 from recengine.engine import Engine
-from recengine.errors import StoreFailed
+from recengine.errors import EngineFault, StoreFailed
 from recengine.server.asked import Asked, known_parameters
 from recengine.server.door import Door
 from recengine.server.keys import Keys
 from recengine.server.metrics import Counts, exposition, families
-from recengine.server.problems import MEDIA_TYPE, problem_of
+from recengine.server.problems import MEDIA_TYPE, Refused, problem_of
 from recengine.server.quick import Quick
 from recengine.server.routes import HANDLERS
 from recengine.server.routes.recommendations import recommend_to_user
@@ -93,5 +93,7 @@ def build(engine: Engine, *, close: bool = False) -> Door:
 def _answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     if isinstance(error, StoreFailed):
         request.app.state.refused = (monotonic(), error.message)  # health tells
+    elif isinstance(error, EngineFault) and request.app.state.engine.closed:
+        error = Refused(503, "the service is stopping")
     problem, headers = problem_of(error, str(request.scope.get(REQUEST_ID, "")))
     return Response(problem, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)

@@ -54,7 +54,7 @@ class Door:
         app: Any,
         *,
         cached: Callable[[bytes], bytes | None],
-        quick: Callable[[Scope], bytes | None],
+        quick: Callable[[Scope], Awaitable[bytes | None]],
         config: Server,
         keys: Keys,
         counts: Counts,
@@ -85,6 +85,7 @@ class Door:
         started = perf_counter()
         token, name, length = _read_headers(scope["headers"])
         request_id = name or f"{self._prefix}{next(self._numbers):08x}"
+        method = scope["method"]
         status = 0
         self._counts.running += 1
 
@@ -94,14 +95,18 @@ class Door:
                 status = message["status"]
                 more = ((b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff"))
                 message["headers"] = [*message["headers"], *more]
+            elif method == "HEAD":
+                message["body"] = b""
             await send(message)
 
-        route = ""
+        path: bytes = scope["raw_path"]
+        hot = method == "GET" and _is_hot(path)
+        route = _HOT if hot else ""
         try:
-            path: bytes = scope["raw_path"]
             if self._keys.needed and path not in _OPEN and not self._keys.allow(token):
                 raise Refused(401, "no API key that is known here came with the request")  # noqa: TRY301
-            hot = scope["method"] == "GET" and path.startswith(HEAD) and path.endswith(TAIL)
+            if method == "HEAD" and path in _OPEN:  # as a GET without its body: what watches over services asks so
+                scope["method"] = "GET"
             body = None
             if hot:
                 key = scope[REPLY_KEY] = reply_key(scope)
@@ -110,14 +115,14 @@ class Door:
                 scope["path"] = text_of(path, scope["query_string"])
                 scope[REQUEST_ID] = request_id
                 if hot:
-                    body = self._quick(scope)
+                    body = await self._quick(scope)
             if body is not None:
-                route, status = _HOT, 200
+                status = 200
                 headers = [*_KEPT, (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode())]
                 await send({"type": "http.response.start", "status": 200, "headers": headers})
                 await send({"type": "http.response.body", "body": body})
                 return
-            if scope["method"] not in _BODILESS:
+            if method not in _BODILESS:
                 receive = await read(scope, receive, length, self._config)
             await self._app(scope, receive, answer)
         except Exception as err:
@@ -129,8 +134,8 @@ class Door:
             seconds = perf_counter() - started
             route = route or scope.get("path_template") or "none"
             self._counts.running -= 1
-            method = scope["method"] if scope["method"] in _METHODS else "other"  # a caller may invent methods
-            self._counts.count(method, route, status or 500, seconds)
+            known = method if method in _METHODS else "other"  # a caller may invent methods
+            self._counts.count(known, route, status or 500, seconds)
             if self._config.access_log or status >= 500 or seconds * 1000 > self._config.slow_ms:
                 self._log(scope, route, status or 500, seconds, request_id)
 
@@ -159,6 +164,12 @@ class Door:
                 await self._closed()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+
+def _is_hot(path: bytes) -> bool:
+    """Say whether a raw path is that of `_HOT`."""
+    user = path[len(HEAD) : -len(TAIL)]
+    return bool(user) and b"/" not in user and path.startswith(HEAD) and path.endswith(TAIL)
 
 
 def _read_headers(headers: list[tuple[bytes, bytes]]) -> tuple[bytes, str, int]:

@@ -30,7 +30,8 @@ class Keys:
     Parameters
     ----------
     folder : the data directory.
-    needed : "on", "off", or "auto": where `host` is not loopback, and where there are keys.
+    needed : "on", "off", or "auto": where `host` is not loopback, and where there are keys, or were since the start: a
+        file that is removed lets nobody in.
     """
 
     def __init__(self, folder: Path, needed: Literal["auto", "on", "off"], host: str) -> None:
@@ -38,6 +39,7 @@ class Keys:
         self._mode = needed
         self._open = needed == "off" or (needed == "auto" and loopback(host))
         self._hashes: Mapping[bytes, bytes] = {}
+        self._met = False
         self._seen: tuple[int, int, int] | None = None
         self.reload()
 
@@ -47,7 +49,7 @@ class Keys:
     @property
     def needed(self) -> bool:
         """Callers need a key."""
-        return not self._open or (self._mode == "auto" and bool(self._hashes))
+        return not self._open or (self._mode == "auto" and self._met)
 
     def allow(self, token: bytes) -> bool:
         """Say whether `token` is a key. Cost: about 1 us, the same for an unknown name and for a wrong secret."""
@@ -74,6 +76,7 @@ class Keys:
         changed = seen != self._seen
         self._seen = seen
         self._hashes = dict(_parsed(text))
+        self._met = self._met or bool(self._hashes)
         return changed
 
 

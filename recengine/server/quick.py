@@ -35,7 +35,7 @@ class Quick:
         self._model: type[Any] = handler.signature_model
         self._many = parameters(handler)
 
-    def __call__(self, scope: Scope) -> bytes | None:
+    async def __call__(self, scope: Scope) -> bytes | None:
         """Answer a scope whose `path` is text.
 
         Raises
@@ -54,7 +54,7 @@ class Quick:
             wish = msgspec.convert(given, self._model, strict=False, str_keys=True)
         except msgspec.ValidationError:
             return None
-        answer: Response[bytes] = self._call(**msgspec.structs.asdict(wish))
+        answer: Response[bytes] = await self._call(**msgspec.structs.asdict(wish))
         return answer.content
 
     def _read(self, request: Asked, given: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ either side, and costs two `stat` calls a second.
 
 import asyncio
 from contextlib import suppress
+from time import monotonic
 
 from recengine.engine import Engine
 from recengine.errors import RecEngineError
@@ -13,9 +14,11 @@ from recengine.server import log
 from recengine.server.keys import Keys
 from recengine.store.directory import ARTIFACTS
 
-__all__ = ("SECONDS", "Watch")
+__all__ = ("AGAIN", "SECONDS", "Watch")
 
 SECONDS = 1.0
+AGAIN = 30.0
+"""Seconds after which a deployment that could not be loaded is tried again: what was in the way may be gone."""
 
 
 class Watch:
@@ -32,6 +35,8 @@ class Watch:
         self._keys = keys
         self._pointer = engine.path / ARTIFACTS / "current"
         self._seen: tuple[int, int, int] | None = None
+        self._failed: tuple[int, int, int] | None = None
+        self._again = 0.0
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -66,11 +71,13 @@ class Watch:
         except FileNotFoundError:
             return
         seen = (found.st_mtime_ns, found.st_ino, found.st_size)
-        if seen != self._seen:
-            self._seen = seen
-            version = self._engine.follow()
-            if version is not None:
-                log.line("info", "deployment", version=version)
+        if seen == self._seen or (seen == self._failed and monotonic() < self._again):
+            return
+        self._failed, self._again = seen, monotonic() + AGAIN
+        version = self._engine.follow()
+        self._seen = seen
+        if version is not None:
+            log.line("info", "deployment", version=version)
 
     def _look_at_keys(self) -> None:
         if self._keys.reload():

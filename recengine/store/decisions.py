@@ -63,7 +63,8 @@ def append_decisions(cursor: Cursor, frames: Sequence[DecisionFrame]) -> None:
 def read_decision(database: Database, request_id: str) -> Decision | None:
     """Look up the record of a reply; None = there is none. Cost: a scan of one column.
 
-    A kept reply that was sent again has what was shown from the record that it refers to.
+    A kept reply that was sent again has what was shown from the record that it refers to; without that record nothing
+    is known of it.
     """
     if not request_id.isascii() and request_id.encode(errors="replace").decode() != request_id:
         return None  # no UTF-8, so no record has it
@@ -71,6 +72,8 @@ def read_decision(database: Database, request_id: str) -> Decision | None:
     if not rows:
         return None
     fields = dict(zip(Decision.__struct_fields__, rows[0], strict=True))
+    if fields["request"] is None:  # the record that it refers to was lost, or forgotten
+        return None
     fields["contributions"] = msgspec.json.decode(fields["contributions"])
     fields["times"] = msgspec.json.decode(fields["times"])
     return msgspec.convert(fields, Decision)

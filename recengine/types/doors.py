@@ -33,6 +33,14 @@ Ids: TypeAlias = Annotated[tuple[Id, ...], Meta(max_length=100_000)]
 Labels: TypeAlias = Annotated[tuple[Annotated[str, Meta(max_length=256)], ...], Meta(max_length=1000)]
 Attributes: TypeAlias = Annotated[dict[Annotated[str, Meta(min_length=1, max_length=128)], Any], Meta(max_length=1000)]
 Value: TypeAlias = Annotated[float, Meta(ge=-1e9, le=1e9)]
+_Told: TypeAlias = bool | Annotated[float, Meta(ge=-1e15, le=1e15)] | Annotated[str, Meta(max_length=1000)]
+Told: TypeAlias = Annotated[
+    dict[Annotated[str, Meta(min_length=1, max_length=128)], _Told | Annotated[list[_Told], Meta(max_length=100)]],
+    Meta(max_length=1000),
+]
+Caps: TypeAlias = Annotated[
+    dict[Annotated[str, Meta(min_length=1, max_length=128)], Annotated[int, Meta(ge=1, le=1000)]], Meta(max_length=100)
+]
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -105,9 +113,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     deny: Ids = ()
     pins: Ids = ()
     """Item ids to show first, in this order, where they are eligible."""
-    caps: Annotated[dict[str, int], Meta(max_length=100)] = {}
+    caps: Caps = {}
     """At most so many items with the same value of this attribute, such as `{"brand": 2}`."""
-    context: Attributes = {}
+    context: Told = {}
+    """What is known of the user only now, such as `{"country": "fr"}`; goes before the user's attributes."""
     diversity: float | None = None
     """0 = relevance only .. 1 = variety only; None = as configured (1 - lambda of MMR)."""
     deadline_ms: float | None = None

@@ -49,13 +49,17 @@ QUERIES = (
 USERS = ("u1", "u2", "nobody", "a%20b", "a%2Fb", "%C3%A9", "a/b", "", "%00", "x" * 300, "%FF")
 
 
+async def nothing(scope):
+    return None
+
+
 @pytest.fixture(scope="module")
 def doors(_trained, tmp_path_factory):
     """The same engine behind a door with the quick way, and behind one without."""
     path = shutil.copytree(_trained, tmp_path_factory.mktemp("quick") / "shop")
     with Engine.open(path) as opened:
         quick, plain = build(opened), build(opened)
-        plain._quick = lambda scope: None
+        plain._quick = nothing
         yield opened, quick, plain
 
 
@@ -87,7 +91,13 @@ def test_the_quick_way_takes_each_id_as_litestar_does(doors, user):
 def test_what_is_right_goes_the_quick_way(doors):
     _, quick, _ = doors
     taken = []
-    way, quick._quick = quick._quick, lambda scope: taken.append(way(scope)) or taken[-1]
+    way = quick._quick
+
+    async def watched(scope):
+        taken.append(await way(scope))
+        return taken[-1]
+
+    quick._quick = watched
     for query in ("", "?n=3", "?deny=i1&deny=i2&explain=true", "?n=0"):
         ask(quick, f"/v1/users/u1/recommendations{query}")
     quick._quick = way

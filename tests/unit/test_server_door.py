@@ -8,6 +8,7 @@ from contextlib import redirect_stderr
 import pytest
 
 from recengine.config import Server
+from recengine.errors import BadRequest
 from recengine.server.door import Door
 from recengine.server.keys import Keys, create
 from recengine.server.metrics import Counts
@@ -35,12 +36,16 @@ class Inner:
         await send({"type": "http.response.body", "body": b"inner"})
 
 
+async def slow(scope):
+    return None
+
+
 @pytest.fixture
 def make(tmp_path):
     async def nothing():
         return None
 
-    def make(inner=None, cached=lambda key: None, quick=lambda scope: None, **settings):
+    def make(inner=None, cached=lambda key: None, quick=slow, **settings):
         config = Server(**settings)
         counts = Counts()
         keys = Keys(tmp_path, config.keys, config.host)
@@ -119,7 +124,7 @@ def test_a_kept_reply_is_answered_without_the_application(make):
     ask(door, "/v1/users/u/recommendations?n=4")
     ask(door, "/v1/users/u/recommendations?n=3", method="POST", body=b"{}")
     assert len(inner.reached) == 2
-    assert sum(number for (_, route, _), number in door.counts.answered.items() if route == "/v1/users/{user_id}/recommendations") == 1
+    assert sum(number for (_, route, _), number in door.counts.answered.items() if route == "/v1/users/{user_id}/recommendations") == 2
 
 
 def test_a_request_id_is_taken_over_where_it_is_one_and_made_otherwise(make):
@@ -272,6 +277,36 @@ def test_what_callers_invent_does_not_become_a_label(make):
         ask(door, f"/invented/{k}", method=f"M{k}", headers=[("x-request-id", f"r{k}")])
     assert door.counts.answered == {("other", "none", 200): 50}
     assert list(door.counts.took) == ["none"]
+
+
+def test_what_is_refused_of_the_most_asked_route_is_counted_under_it(make, tmp_path):
+    async def refuses(scope):
+        raise BadRequest("n: too many")
+
+    door = make(quick=refuses)
+    ask(door, "/v1/users/u/recommendations?n=0")
+    ask(door, "/v1/users/%FF/recommendations")
+    create(tmp_path)
+    door._keys.reload()
+    ask(door, "/v1/users/u/recommendations")
+    hot = "/v1/users/{user_id}/recommendations"
+    assert door.counts.answered == {("GET", hot, 400): 2, ("GET", hot, 401): 1}
+
+
+@pytest.mark.parametrize("path", ["/v1/users/recommendations", "/v1/users//recommendations", "/v1/users/a/b/recommendations"])
+def test_a_path_that_only_looks_like_it_is_not(make, path):
+    door = make()
+    ask(door, path)
+    assert door.counts.answered == {("GET", "none", 200): 1}
+
+
+def test_health_is_asked_by_its_head_too(make):
+    inner = Inner()
+    door = make(inner)
+    for path in ("/health/live", "/health/ready"):
+        answer = ask(door, path, "HEAD")
+        assert (answer.status, answer.body) == (200, b"")
+    assert {key[0] for key in door.counts.answered} == {"HEAD"}
 
 
 def test_websockets_are_closed(make):

@@ -57,6 +57,18 @@ def test_a_revoked_key_is_refused_after_a_look(tmp_path):
     assert not keys.allow(second.encode())
 
 
+def test_keys_that_are_gone_leave_the_door_closed_until_a_restart(tmp_path):
+    keys = Keys(tmp_path, "auto", "127.0.0.1")
+    assert not keys.needed
+    key = create(tmp_path)
+    keys.reload()
+    (tmp_path / FILE).unlink()
+    keys.reload()
+    assert keys.needed
+    assert not keys.allow(key.encode())
+    assert not Keys(tmp_path, "auto", "127.0.0.1").needed
+
+
 def test_a_damaged_file_names_its_line_and_keeps_the_keys_in_force(tmp_path):
     key = create(tmp_path)
     keys = Keys(tmp_path, "auto", "127.0.0.1")

@@ -46,8 +46,8 @@ Names: TypeAlias = Annotated[
     QueryParameter(max_items=64, description="true, false, or the event types that hide an item; repeatable"),
 ]
 Caps: TypeAlias = Annotated[
-    tuple[Annotated[str, Meta(max_length=140, pattern=r"^[^\x00-\x1f]+:[0-9]{1,6}$")], ...],
-    QueryParameter(max_items=100, description="`attribute:most`, such as `brand:2`; may be given many times"),
+    tuple[Annotated[str, Meta(max_length=140, pattern=r"^[^\x00-\x1f]+:([1-9][0-9]{0,2}|1000)$")], ...],
+    QueryParameter(max_items=100, description="`attribute:most`, at most 1000, such as `brand:2`; repeatable"),
 ]
 Diversity: TypeAlias = Annotated[
     float | None, QueryParameter(ge=0, le=1, description="0 = relevance only, 1 = variety only; none = as configured")

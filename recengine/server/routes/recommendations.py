@@ -27,13 +27,18 @@ from recengine.server.routes.bounds import (
     Names,
     Visited,
 )
-from recengine.types.doors import Attributes, Id, Ids, Name
+from recengine.types.doors import Caps as MostOf
+from recengine.types.doors import Id, Ids, Name, Told
 from recengine.types.doors import Labels as Categories
 
 __all__ = ("HANDLERS", "Batch", "Ranking", "Replies", "Visit")
 
 _REPLY = described(200, types.Response, what="Items, best first.")
 _ANSWER = described(200, types.Response, writes=True, what="Items, best first.")
+
+
+_SHORT, _EXPLAINED = 200, 50
+"""Items of a reply, and of one with explanations, up to which it takes less than some 20 ms."""
 
 
 class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,8 +68,8 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     allow: Ids | None = None
     deny: Ids = ()
     pins: Ids = ()
-    caps: Annotated[dict[str, int], Meta(max_length=100)] = {}
-    context: Attributes = {}
+    caps: MostOf = {}
+    context: Told = {}
     diversity: float | None = None
     deadline_ms: float | None = None
     explain: bool = False
@@ -78,14 +83,14 @@ class Ranking(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     filter: Annotated[str, Meta(max_length=10_000)] | None = None
     exclude_seen: bool | Annotated[tuple[Name, ...], Meta(max_length=64)] = False
     deny: Ids = ()
-    context: Attributes = {}
+    context: Told = {}
     session_id: Id | None = None
     events: Annotated[tuple[types.SessionEvent, ...], Meta(max_length=1000)] = ()
     explain: bool = False
 
 
-@get("/v1/users/{user_id:str}/recommendations", responses=_REPLY, sync_to_thread=False)
-def recommend_to_user(
+@get("/v1/users/{user_id:str}/recommendations", responses=_REPLY)
+async def recommend_to_user(
     request: Asked,
     user_id: Named,
     n: Count = 10,
@@ -121,13 +126,13 @@ def recommend_to_user(
         session_id=session_id,
         explain=explain,
     )
-    return encoded(request.engine.reply(wish, request.reply_key))
+    return await _answered(request, wish, request.reply_key)
 
 
-@post("/v1/recommendations", responses=_ANSWER, status_code=200, sync_to_thread=False)
-def recommend(request: Asked, data: JSONBody[types.Request]) -> Response[bytes]:
+@post("/v1/recommendations", responses=_ANSWER, status_code=200)
+async def recommend(request: Asked, data: JSONBody[types.Request]) -> Response[bytes]:
     """Answer a whole request."""
-    return encoded(request.engine.reply(data))
+    return await _answered(request, data)
 
 
 @post("/v1/recommendations/batch", responses=described(writes=True), status_code=200)
@@ -136,10 +141,10 @@ async def recommend_to_many(request: Asked, data: JSONBody[Batch]) -> Replies:
     return Replies(await asyncio.to_thread(request.engine.recommend_batch, data.requests))
 
 
-@post("/v1/sessions/recommendations", responses=_ANSWER, status_code=200, sync_to_thread=False)
-def recommend_to_visitor(request: Asked, data: JSONBody[Visit]) -> Response[bytes]:
+@post("/v1/sessions/recommendations", responses=_ANSWER, status_code=200)
+async def recommend_to_visitor(request: Asked, data: JSONBody[Visit]) -> Response[bytes]:
     """Answer a visitor of whom nothing is known but what happened in this visit."""
-    return encoded(request.engine.reply(types.Request(**msgspec.structs.asdict(data))))
+    return await _answered(request, types.Request(**msgspec.structs.asdict(data)))
 
 
 @post("/v1/rankings", responses=_ANSWER, status_code=200)
@@ -156,7 +161,7 @@ async def explain_reply(
 ) -> types.Decision | types.Explanation:
     """Say why a reply was as it was: each item's score, reason, and what each model added; or that of one item.
 
-    An item that was not shown is explained as things are now.
+    An item that was not shown is explained under the same wishes, as things are now.
     """
     name = named(request_id, "request_id")
     found = await asyncio.to_thread(request.engine.decision, name)
@@ -165,7 +170,8 @@ async def explain_reply(
     if item_id is None:
         return found
     if item_id not in found.items:
-        return await asyncio.to_thread(request.engine.explain, found.user_id, item_id)
+        wish = msgspec.json.decode(found.request, type=types.Request) if found.request else found.user_id
+        return await asyncio.to_thread(request.engine.explain, wish, item_id)
     at = found.items.index(item_id)
     return types.Explanation(
         user_id=found.user_id,
@@ -176,6 +182,13 @@ async def explain_reply(
         reasons=(types.Reason(found.reasons[at]),) if found.reasons else (),
         version=found.version,
     )
+
+
+async def _answered(request: Asked, wish: types.Request, key: bytes | None = None) -> Response[bytes]:
+    """Answer on the event loop; a long reply in a thread, so that nobody waits for it."""
+    if wish.n > (_EXPLAINED if wish.explain else _SHORT):
+        return encoded(await asyncio.to_thread(request.engine.reply, wish, key))
+    return encoded(request.engine.reply(wish, key))
 
 
 def _seen(given: tuple[str, ...]) -> bool | tuple[str, ...]:
