@@ -67,13 +67,15 @@ class Lists:
         return rows, scores[rows]
 
     def similar_items(self, item: int, n: int) -> tuple[I32, F32]:
-        """List the n available items most like `item`, with their similarity; the first model that knows decides."""
+        """List the n available items most like `item`, with their similarity; the first model that knows decides.
+
+        What is not available takes no place: the model is asked for more until n are left, or it knows no more.
+        """
         _check(n)
         available = self._state.items.available
         for member in self._deployment.members:
             if isinstance(member.scorer, SimilarItems):
-                found = member.scorer.similar_items(np.array([item], np.int32), min(2 * n + 50, len(available)))
-                rows, scores = _kept(found, available)
+                rows, scores = _alike(member.scorer, item, n, available)
                 if len(rows):
                     return rows[:n], scores[:n]
         return _NONE
@@ -92,6 +94,17 @@ class Lists:
 def _check(n: int) -> None:
     if not isinstance(n, int) or n < 1:
         raise BadRequest(f"n: expected an integer >= 1, got {n!r}")
+
+
+def _alike(model: SimilarItems, item: int, n: int, available: Mask) -> tuple[I32, F32]:
+    wanted, which = 2 * n + 50, np.array([item], np.int32)
+    while True:
+        wanted = min(wanted, len(available))
+        found = model.similar_items(which, wanted)
+        rows, scores = _kept(found, available)
+        if len(rows) >= n or wanted == len(available) or found.items[0, -1] < 0:  # -1 = it knows no more
+            return rows, scores
+        wanted *= 4
 
 
 def _kept(found: TopN, available: Mask | None) -> tuple[I32, F32]:

@@ -59,3 +59,16 @@ def test_lists_feel_events_at_once_and_after_a_restart_and_a_training_agrees(tmp
         assert lists(engine) == after, "the deployment before, and what came after it"
         engine.promote(newest)
         assert lists(engine) == again
+
+
+def test_items_that_are_gone_take_no_place_among_similar_ones(tmp_path):
+    rng = np.random.default_rng(1)
+    config = Config(serving=Serving(decision_rate=0.0), training=Training(split="random"))
+    with Engine.open(tmp_path / "shop", config=config, create=True) as engine:
+        engine.ingest(events=events(rng, 4000, 0, users=100, items=150))
+        engine.train()
+        whole = shown(engine.similar_items("i3", 150))
+        assert len(whole) > 90, "more than the first look takes in"
+        engine.remove_items([item for item, _ in whole[:80]])
+        assert shown(engine.similar_items("i3", 5)) == whole[80:85]
+        assert shown(engine.similar_items("i3", 150)) == whole[80:]
