@@ -183,6 +183,10 @@ def check_shapes(folder: Path, **right: bool) -> None:
 
 def any_known(entries: Csr, known: Mask) -> Bools:
     """Say of each row whether an entry counts: weight > 0, on an item that training saw."""
+    if entries.n == 1 and len(entries.cols) and entries.values[-1] > 0:  # one request: its latest entry mostly does
+        latest_item = int(entries.cols[-1])
+        if latest_item < len(known) and known[latest_item]:
+            return np.ones(1, np.bool_)
     inside = (entries.cols < len(known)) & (entries.values > 0)
     if entries.n == 1:
         return np.array([known[entries.cols[inside]].any()])

@@ -67,6 +67,9 @@ class Recommender:
         ------
         RequestError : a field is out of range, a filter does not parse.
         """
+        if len(requests) == 1:
+            yield [0], *self.recommend(requests, threads=threads)
+            return
         groups: dict[tuple[int, bool, bool, float | None], list[int]] = {}
         for place, request in enumerate(requests):
             kind = (request.n, bool(request.pins), bool(request.caps), request.deadline_ms)

@@ -3,6 +3,7 @@
 `Slate` in, `Response`s out.
 """
 
+from itertools import repeat
 from os import urandom
 from time import time_ns
 
@@ -30,7 +31,7 @@ class Renderer:
         """Write one reply a request."""
         ranked = slate.ranked
         shown = slate.picks >= 0
-        at = slate.picks[shown]
+        at = slate.picks.ravel() if shown.all() else slate.picks[shown]
         rows = ranked.items[at]
         ids = self._items.ids(rows)
         scores = (1.0 / (1.0 + np.exp(-ranked.scores[at].astype(np.float64)))).tolist()
@@ -44,11 +45,23 @@ class Renderer:
         for b, (request, end) in enumerate(zip(context.requests, ends, strict=True)):
             cold = bool(context.cold[b])
             models = ranked.models if cold else self._models  # only a cold row has the demographic part
-            lines = []
-            for j in range(start, end):
-                kind = "pinned" if j - start < pinned[b] else "cold_start" if cold else leading[j]
-                why = self._reasons.of(context, features, b, int(rows[j]), kind, trace) if request.explain else ()
-                lines.append(Recommendation(ids[j], scores[j], kind, why, dict(zip(models, parts[j], strict=False))))
+            part = slice(start, end)
+            lead = min(pinned[b], end - start)
+            kinds = ["pinned"] * lead + (["cold_start"] * (end - start - lead) if cold else leading[start + lead : end])
+            whys = (
+                [
+                    self._reasons.of(context, features, b, row, k, trace)
+                    for row, k in zip(rows[part].tolist(), kinds, strict=True)
+                ]
+                if request.explain
+                else repeat(())
+            )
+            lines = [
+                Recommendation(item, score, kind, why, dict(zip(models, shares, strict=False)))
+                for item, score, kind, why, shares in zip(
+                    ids[part], scores[part], kinds, whys, parts[part], strict=False
+                )
+            ]
             replies.append(
                 Response(
                     request_id=request_id(),

@@ -24,6 +24,8 @@ __all__ = ("Rules",)
 
 _KEPT = 256
 """Filters whose masks are kept, a byte an item each."""
+_SEEN, _NOT_SEEN = np.uint64(HIDES | SEEN), np.uint64(HIDES)
+"""What strikes an item out where what was seen does, and where it does not."""
 
 
 class Rules:
@@ -59,7 +61,9 @@ class Rules:
             held = context.histories[b]
             if len(held.touched):
                 struck = held.touched[(held.bits & self._bits(request.exclude_seen)) != 0]
-                row[struck[struck < len(row)]] = 0
+                if held.touched[-1] >= len(row):  # they ascend; one that is newer than the snapshot is rare
+                    struck = struck[struck < len(row)]
+                row[struck] = 0
         trace.mark("eligibility")
         return mask
 
@@ -153,7 +157,7 @@ class Rules:
     def _bits(self, exclude_seen: bool | tuple[str, ...]) -> np.uint64:
         """Return the bits of `features.interaction` that strike an item out."""
         if not isinstance(exclude_seen, tuple):
-            return np.uint64(HIDES | (SEEN if exclude_seen else 0))
+            return _SEEN if exclude_seen else _NOT_SEEN
         bits, types = HIDES, self._state.types
         for name in exclude_seen:
             code = types.index(name) if name in types else -1

@@ -48,13 +48,14 @@ class Quick:
         scope["litestar_app"] = self._app
         request = Asked(scope)  # type: ignore[arg-type]
         given: dict[str, Any] = {"request": request, "user_id": user}
-        if scope["query_string"] and not self._read(request, given):
-            return None
-        try:
-            wish = msgspec.convert(given, self._model, strict=False, str_keys=True)
-        except msgspec.ValidationError:
-            return None
-        answer: Response[bytes] = await self._call(**msgspec.structs.asdict(wish))
+        if scope["query_string"]:
+            if not self._read(request, given):
+                return None
+            try:
+                given = msgspec.structs.asdict(msgspec.convert(given, self._model, strict=False, str_keys=True))
+            except msgspec.ValidationError:
+                return None
+        answer: Response[bytes] = await self._call(**given)
         return answer.content
 
     def _read(self, request: Asked, given: dict[str, Any]) -> bool:

@@ -8,6 +8,7 @@ of a process that has threads, or has used OpenMP, hangs in them.
 
 import atexit
 import ctypes
+import gc
 import multiprocessing
 import os
 import signal
@@ -169,6 +170,7 @@ def _load(folder: Path, config: Config, parent: int, news: Connection) -> Door:
     except RecEngineError as err:
         news.send(_Failure(type(err).__name__, err.message, err.hint))
         sys.exit(1)
+    gc.freeze()  # what is here stays: the collector need not walk over it again and again, 2 % of a request
     atexit.register(_leave, engine)
     news.send(True)
     return door

@@ -67,7 +67,7 @@ class Catalogue(msgspec.Struct, frozen=True):
     """(n,) `valid_from` of the version that is shown; NO_TIME where never described, NO_TIME + 1 for since ever."""
 
 
-class Interactions(msgspec.Struct, frozen=True):
+class Interactions(msgspec.Struct, frozen=True, gc=False):
     """Who engaged with what: one row a user, one entry a (user, item), oldest first.
 
     `indptr` int64 (n_users + 1,), `items` int32 (nnz,) unique within a row and ordered by the time of the last event,

@@ -64,7 +64,7 @@ class UserFrame(msgspec.Struct, frozen=True, array_like=True, tag="user", tag_fi
     at: int = 0
 
 
-class DecisionFrame(msgspec.Struct, frozen=True, array_like=True, tag="decision", tag_field="frame"):
+class DecisionFrame(msgspec.Struct, frozen=True, array_like=True, tag="decision", tag_field="frame", gc=False):
     """A reply as it was given: in full, by what is needed to compute it again, or as a reference to another."""
 
     request_id: str

@@ -1,4 +1,7 @@
-"""What flows from stage to stage of the online spine: flat arrays for a batch of B requests."""
+"""What flows from stage to stage of the online spine: flat arrays for a batch of B requests.
+
+Not tracked by the garbage collector: they hold arrays and are gone with their request, and none holds what holds it.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ __all__ = (
 )
 
 
-class Query(msgspec.Struct, frozen=True):
+class Query(msgspec.Struct, frozen=True, gc=False):
     """Who asks, for B requests, in the words of the models.
 
     `users` int32 (B,), -1 = never seen. `history`: row b is what request b's user engaged with (n_users = B), oldest
@@ -56,7 +59,7 @@ class History(NamedTuple):
     """Of the user's last event; -1 = none."""
 
 
-class Context(msgspec.Struct, frozen=True):
+class Context(msgspec.Struct, frozen=True, gc=False):
     """Who asks, when, and against which catalogue, for B requests.
 
     `users` int32 (B,), -1 = never seen; `cold` bool (B,); `items` is one snapshot for the whole batch, so a reply
@@ -73,7 +76,7 @@ class Context(msgspec.Struct, frozen=True):
     """Of the kernels: 1 for one request, all cores for a batch."""
 
 
-class Features(msgspec.Struct, frozen=True):
+class Features(msgspec.Struct, frozen=True, gc=False):
     """What models and sources need to know of B requests.
 
     `favourites` int32 (B, C) category codes, dearest first, -1 = none; `attributes` what is known of the user of each
@@ -85,7 +88,7 @@ class Features(msgspec.Struct, frozen=True):
     attributes: Mapping[int, Mapping[str, Any]]
 
 
-class Evidence(msgspec.Struct, frozen=True):
+class Evidence(msgspec.Struct, frozen=True, gc=False):
     """What a model says for one item, in rows: the online response turns it into a `Reason`."""
 
     kind: str
@@ -96,14 +99,14 @@ class Evidence(msgspec.Struct, frozen=True):
     """Its share of the score, in the score's unit."""
 
 
-class TopN(msgspec.Struct, frozen=True):
+class TopN(msgspec.Struct, frozen=True, gc=False):
     """The n best of every row: `items` int32 (B, n), best first, -1 = none left; `scores` float32 (B, n), NaN there."""
 
     items: I32
     scores: F32
 
 
-class Pool(msgspec.Struct, frozen=True):
+class Pool(msgspec.Struct, frozen=True, gc=False):
     """Candidates of B requests: ragged, items ascending and unique within a row.
 
     `sources` uint32, bit s set = found by `names[s]`.
@@ -115,7 +118,7 @@ class Pool(msgspec.Struct, frozen=True):
     names: tuple[str, ...]
 
 
-class ScoreTable(msgspec.Struct, frozen=True):
+class ScoreTable(msgspec.Struct, frozen=True, gc=False):
     """The pool x models: `scores` float32 (N, M) raw, NaN = not scored.
 
     `lifts` float32 (N,): log-odds that the attributes of a cold row's user add to an item; None = no row is cold.
@@ -127,7 +130,7 @@ class ScoreTable(msgspec.Struct, frozen=True):
     lifts: F32 | None
 
 
-class Ranked(msgspec.Struct, frozen=True):
+class Ranked(msgspec.Struct, frozen=True, gc=False):
     """A shortlist of every row, best first.
 
     `scores` float32 (N,) blended log-odds, `contributions` float32 (N, M) that sum to the score, `sources` uint32
@@ -144,7 +147,7 @@ class Ranked(msgspec.Struct, frozen=True):
     pinned: I32
 
 
-class Slate(msgspec.Struct, frozen=True):
+class Slate(msgspec.Struct, frozen=True, gc=False):
     """What is shown, for B requests: `picks` int64 (B, n), flat positions in `ranked`, -1 = nothing left."""
 
     ranked: Ranked
