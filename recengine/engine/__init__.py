@@ -198,6 +198,15 @@ class Engine(Answers, Records):
         self._feedback.flush()
         return backup(self._database, Path(target))
 
+    def broken(self) -> dict[str, str]:
+        """Name the parts that ended with a defect and what that means; empty = all run. Opening again helps."""
+        found = {}
+        if self._feedback.broken:
+            found["fold"] = "a record could not be folded: nothing is taken any more"
+        if not self._keeper.alive:
+            found["keeper"] = "no snapshots are made any more: the journal only grows"
+        return found
+
     def facts(self) -> dict[str, Any]:
         """Count what the engine holds."""
         feedback, replies, live = self._feedback, self._replies, self._live

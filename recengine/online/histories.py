@@ -50,6 +50,8 @@ class Histories:
         self._last = np.full(n_users, -1, np.int64)
         np.maximum.at(self._last, events.user, events.seq)
         self._overlay: dict[int, History] = {}
+        self._untouched = object()
+        self._touched: dict[int, object] = {}
 
     def apply(self, events: EventColumns) -> I32:
         """Fold later events, ordered by (user, time, seq), in.
@@ -63,21 +65,25 @@ class Histories:
             row = self.row(user)
             if len(row.times) and block[0][2] < row.times[-1]:
                 late.append(user)
-            self._overlay[user] = folded(row, block)
+            self._put(user, folded(row, block))
         return np.array(late, np.int32)
 
     def replace(self, events: EventColumns) -> None:
         """Make the rows of some users anew from all their events, ordered by (user, time, seq)."""
         for user, block in _blocks(events, self.meanings(events.types)):
-            self._overlay[user] = folded(NOTHING, block)
+            self._put(user, folded(NOTHING, block))
 
     def forget(self, who: Forgotten) -> None:
         """Let a user have done nothing; the base is without the events when it is made the next time."""
-        self._overlay[who.user] = History(*NOTHING)
+        self._put(who.user, NOTHING)
 
     def token(self, user: int) -> object:
-        """Return what is another object as soon as something happened to the user; never reused while it is held."""
-        return self._overlay.get(user, self._base)
+        """Return what is another object as soon as something happened to the user; it holds nothing."""
+        return self._touched.get(user, self._untouched)
+
+    def _put(self, user: int, row: History) -> None:
+        self._overlay[user] = row
+        self._touched[user] = object()  # after the row: who has this token sees it
 
     def meanings(self, types: tuple[str, ...]) -> Meanings:
         """Return what event types mean, `types` being their names by code."""

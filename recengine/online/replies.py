@@ -1,8 +1,8 @@
 """The reply cache: bodies of replies, kept as long as nothing happened since that could change them.
 
-Exact by stamps, not by invalidation: a reply is kept with the very objects that it rests on (the deployment, the
+Exact by stamps, not by invalidation: a reply is kept with a token of each thing that it rests on (the deployment, the
 catalogue, the user's history ...), taken before it was computed, and is served only while the engine holds these same
-objects. So there is no call that somebody could forget, and no moment between an event and its invalidation. LRU with
+tokens. So there is no call that somebody could forget, and no moment between an event and its invalidation. LRU with
 a time to live, bounded by entries and bytes.
 
 A body is kept without its request_id, which is its first field; a fresh one is put in front.
@@ -21,6 +21,8 @@ __all__ = ("Kept", "Replies", "body", "kept", "tail")
 
 HEAD = b'{"request_id":"'
 ID_LENGTH = 32
+SWEPT = 5.0
+"""Seconds between two looks for replies whose time is over; one costs about 3 ms for 50,000."""
 
 
 class Kept(msgspec.Struct, frozen=True, gc=False):
@@ -71,6 +73,7 @@ class Replies:
         self._entries = entries
         self._size = size
         self._lock = Lock()
+        self._sweep = 0.0
         self._kept: OrderedDict[bytes, Kept] = OrderedDict()
 
     def __len__(self) -> int:
@@ -92,6 +95,11 @@ class Replies:
             return
         with self._lock:
             self._drop(key)
+            now = time.monotonic()
+            if now >= self._sweep:
+                self._sweep = now + SWEPT
+                for old in [old for old, one in self._kept.items() if one.until <= now]:
+                    self._drop(old)
             self._kept[key] = entry
             self.bytes += size
             while self.bytes > self._size or len(self._kept) > self._entries:

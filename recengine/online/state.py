@@ -155,6 +155,7 @@ class State:
         """(user, purpose) that are not allowed."""
         self.late: set[int] = set()
         """Users with events that came late: their entries stand in the order of arrival until they are read anew."""
+        self._undescribed = object()
         self._described: dict[int, object] = {}
         """A new object for each version of a user since the users were read."""
 
@@ -184,7 +185,7 @@ class State:
                     self.items = frame.items
                 case UsersFrame():
                     self.users = frame.users
-                    self._described = {}
+                    self._described, self._undescribed = {}, object()
                 case Group():
                     parts = [part for run in self._runs(frame.frames) for part in run]
                     self.seq = max(self.seq, seq)
@@ -192,9 +193,33 @@ class State:
             self.seq = max(self.seq, seq)
         return Folded(seq, ())
 
+    @property
+    def items(self) -> Catalogue:
+        """The catalogue. Setting it makes its token new, so that no change can be forgotten; so does `refused`."""
+        return self._catalogue
+
+    @items.setter
+    def items(self, items: Catalogue) -> None:
+        self._catalogue = items
+        self._listed = object()  # after it: who has this token sees these items
+
+    @property
+    def refused(self) -> frozenset[tuple[int, str]]:
+        """(user, purpose) that are not allowed."""
+        return self._refused
+
+    @refused.setter
+    def refused(self, refused: frozenset[tuple[int, str]]) -> None:
+        self._refused = refused
+        self._consented = object()
+
     def stamp(self, user: int) -> tuple[object, ...]:
-        """Return what a reply to `user` (-1 = unknown) rests on: the same objects again as long as nothing changed."""
-        return (self.histories.token(user), self.items, self.refused, self._described.get(user, self._described))
+        """Return tokens of what a reply to `user` (-1 = unknown) rests on: the same ones as long as nothing changed.
+
+        Tokens, not the things themselves: whoever keeps a stamp would keep a whole catalogue alive with it.
+        """
+        described = self._described.get(user, self._undescribed)
+        return (self.histories.token(user), self._listed, self._consented, described)
 
     def forget(self, who: Forgotten) -> None:
         """Keep nothing of a user; the fold calls it for an `EraseFrame`."""

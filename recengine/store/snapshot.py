@@ -104,6 +104,11 @@ class Keeper:
         self._thread = threading.Thread(target=self._run, name="recengine-keeper", daemon=True)
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        """Whether snapshots are still made: an unexpected error ends the keeper, and the journal only grows then."""
+        return self._thread.is_alive()
+
     def ask(self, until: int = -1) -> None:
         """Ask for a snapshot soon, as after an ingest. Returns at once.
 

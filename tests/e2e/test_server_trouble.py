@@ -172,3 +172,22 @@ def test_a_deployment_that_could_not_be_loaded_is_tried_again(shop, monkeypatch)
         monkeypatch.setattr(looks, "_again", 0.0)
         looks.look()
         assert engine.facts()["live"] == new
+
+
+def unfit(self, seq, frame):
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("part", ["fold", "keeper"])
+def test_a_part_that_ended_with_a_defect_is_not_ready_and_says_so(shop, monkeypatch, part):
+    with Engine.open(shop) as engine:
+        door = build(engine)
+        assert ask(door, "/health/ready").status == 200
+        if part == "fold":
+            with monkeypatch.context() as breaking:
+                breaking.setattr(type(engine._state), "apply", unfit)
+                assert ask(door, "/v1/events", "POST", {"user_id": "u1", "item_id": "i1"}).status == 500
+        else:
+            engine._keeper.close()
+        answer = ask(door, "/health/ready")
+        assert (answer.status, [place["place"] for place in answer.json["errors"]]) == (503, [part])

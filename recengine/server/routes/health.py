@@ -50,6 +50,7 @@ def ready(request: Asked) -> Ready:
         version = request.engine.spine().deployment.version
     except RecEngineError as err:
         reasons.append(Place("deployment", err.message))
+    reasons += [Place(part, why) for part, why in request.engine.broken().items()]
     at, why = request.app.state.refused
     if monotonic() - at < REFUSED_FOR:
         reasons.append(Place("journal", why))
