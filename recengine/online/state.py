@@ -200,6 +200,7 @@ class State:
 
     @items.setter
     def items(self, items: Catalogue) -> None:
+        """Take another catalogue."""
         self._catalogue = items
         self._listed = object()  # after it: who has this token sees these items
 
@@ -210,6 +211,7 @@ class State:
 
     @refused.setter
     def refused(self, refused: frozenset[tuple[int, str]]) -> None:
+        """Take other refusals."""
         self._refused = refused
         self._consented = object()
 
