@@ -25,6 +25,8 @@ V = TypeVar("V", Item, User)
 MAX_BATCH = 100_000
 """Events of one call: they are made durable together."""
 DAY = 86_400_000_000
+MAX_NAME, MAX_VALUE = 64, 1e9
+"""As the types of `Event` say."""
 MAX_TIME = 7_258_118_400_000_000
 """2200-01-01 in microseconds."""
 _SECONDS_FROM, _MILLISECONDS_FROM, _NANOSECONDS_FROM = 10**8, 10**11, 10**17
@@ -42,7 +44,23 @@ def events_of(given: object) -> list[Event]:
     many = [given] if isinstance(given, Event | Mapping) else given
     if isinstance(many, str | bytes) or not isinstance(many, Iterable):
         raise BadRequest(f"events: expected an Event, a mapping, or a list of them, got {type(given).__name__}")
-    return [_event(one, at) for at, one in enumerate(many)]
+    return [one if type(one) is Event and _typed(one) else _event(one, at) for at, one in enumerate(many)]
+
+
+def _typed(event: Event) -> bool:
+    """Say whether an `Event` made by keywords is as a decoded one; what is longer than an id is refused later.
+
+    Why: in the common case the way through `convert` costs 2 us and comes to the same event.
+    """
+    value = event.value
+    return (
+        type(event.user_id) is type(event.item_id) is type(event.type) is str
+        and len(event.type) <= MAX_NAME
+        and (value is None or (type(value) is float and -MAX_VALUE <= value <= MAX_VALUE))
+        and (event.event_id is None or type(event.event_id) is str)
+        and (event.session_id is None or type(event.session_id) is str)
+        and (event.request_id is None or type(event.request_id) is str)
+    )
 
 
 def _event(one: object, at: int) -> Event:
@@ -59,7 +77,7 @@ def _event(one: object, at: int) -> Event:
 
 
 def event_frames(events: Sequence[Event], state: State, *, at: int) -> list[EventFrame]:
-    """Make frames of events whose types are right already (decoded, or by `events_of`). Cost: about 3 us an event.
+    """Make frames of events whose types are right already (decoded, or by `events_of`). Cost: about 1 us an event.
 
     Parameters
     ----------
@@ -74,13 +92,16 @@ def event_frames(events: Sequence[Event], state: State, *, at: int) -> list[Even
     ids = state.ids
     frames = []
     for k, event in enumerate(events):
-        _fits(event.user_id, ids.users, k, "user_id")
-        _fits(event.item_id, ids.items, k, "item_id")
+        if event.user_id not in ids.users:
+            _fits(event.user_id, None, k, "user_id")
+        if event.item_id not in ids.items:
+            _fits(event.item_id, None, k, "item_id")
         if event.type not in ids.types:
             _fits(event.type, ids.types, k, "type")
-        for name, text in (("session_id", event.session_id), ("request_id", event.request_id)):
-            if text is not None:
-                _fits(text, None, k, name)
+        if event.session_id is not None:
+            _fits(event.session_id, None, k, "session_id")
+        if event.request_id is not None:
+            _fits(event.request_id, None, k, "request_id")
         time = None if event.order is None else moment(event.order, state.kind, f"events[{k}].order")
         if time is not None and time > at + DAY and state.kind != "integer":
             raise BadRequest(f"events[{k}].order: lies more than a day in the future", hint="check the clock")

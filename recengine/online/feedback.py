@@ -38,9 +38,9 @@ log = logging.getLogger(__name__)
 
 Done: TypeAlias = Callable[[Receipt | RecEngineError], None]
 
-BEHIND = 4_096
+BEHIND = 16_384
 """Frames that may wait for DuckDB before it is woken ahead of time."""
-SECONDS = 0.2
+SECONDS = 1.0
 """Between two batches for DuckDB."""
 NOTED = 1.0
 """Seconds that a decision may wait for the journal: a crash loses at most these."""

@@ -42,6 +42,8 @@ Name = Literal["user_ids", "item_ids", "event_types"]
 
 def valid_id(text: str) -> bool:
     """Say whether `text` may be an id: 1 to 256 bytes of UTF-8 without control characters (see `_CONTROL`)."""
+    if 0 < len(text) <= MAX_ID_BYTES // 4 and text.isprintable():  # the most, at a fifth of the cost
+        return True
     return bool(text) and not _CONTROL.search(text) and len(text.encode()) <= MAX_ID_BYTES
 
 

@@ -15,11 +15,12 @@ from recengine.config import Config, Training
 from recengine.store import directory
 from recengine.store.database import FILE
 from recengine.types import SessionEvent
+from tests.laws.world import patient
 
 USERS, ITEMS = [f"u{k}" for k in range(8)], [f"i{k}" for k in range(10)]
 KINDS = ("view", "click", "purchase", "dislike", "block", "ogle")
 T0 = 1_760_000_000
-CONFIG = Config(training=Training(tune_blend=False))
+CONFIG = Config(model=patient(Config().model), training=Training(tune_blend=False))
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from recengine import Engine, Request, Response
 from recengine.config import Config, Serving, Training
+from tests.laws.world import patient
 
 ENTRIES = 20
-CONFIG = Config(training=Training(tune_blend=False), serving=Serving(cache_entries=ENTRIES))
+CONFIG = Config(
+    model=patient(Config().model), training=Training(tune_blend=False), serving=Serving(cache_entries=ENTRIES)
+)
 USERS, ITEMS = ["u0", "u1", "stranger"], [f"i{k}" for k in range(9)]
 WISHES = [
     {},
