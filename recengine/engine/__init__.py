@@ -224,6 +224,7 @@ class Engine(Answers, Records):
             "cache hits": replies.hits,
             "cache misses": replies.misses,
             "records lost": feedback.dropped,
+            "snapshot": self._keeper.told,
         }
 
     # ------------------------------------------------------------------------------------------------ inside

@@ -1,7 +1,8 @@
 """What an open engine holds: store, journal, the fold over both, the loop that feeds it, the live deployment."""
 
 import gc
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -26,13 +27,16 @@ from recengine.types import Request
 
 __all__ = ("Held", "shut")
 
+log = logging.getLogger("recengine.engine")
+
 
 class Held:
     """The parts that the faces of an engine share.
 
     Parameters
     ----------
-    database, journal : open; the journal may be ahead: what the database lacks is folded here.
+    database, journal : open; the journal may be ahead: what the database lacks is folded here. Both are closed where
+        this raises, so that they can be opened once more, and healed.
     """
 
     def __init__(self, path: Path, config: Config, database: Database, journal: Journal) -> None:
@@ -41,25 +45,28 @@ class Held:
         self.artifacts = ArtifactStore(path / directory.ARTIFACTS)
         self._database = database
         self._journal = journal
-        with _uncollected():
-            self._ids = load_vocabularies(database)
-            self._state = restore(database, self._ids, config)
-            self._ledger = Ledger(database, self._ids, self._state.seq)
-            self._replies = Replies(config.serving.cache_entries, config.serving.cache_mb << 20)
-            self._writing = Lock()
-            self._training = Lock()
-            recent = Recent()
-            recent.add(recent_event_ids(database, LIMIT))
-            self._feedback = Feedback(database, journal, self._state, self._ledger, recent)
-            self._keeper = Keeper(database, journal, config.store)
-            try:
+        self._replies = Replies(config.serving.cache_entries, config.serving.cache_mb << 20)
+        self._writing = Lock()
+        self._training = Lock()
+        opened: list[Callable[[], None]] = [database.close, journal.close]
+        try:
+            with _uncollected():
+                self._ids = load_vocabularies(database)
+                self._state = restore(database, self._ids, config)
+                self._ledger = Ledger(database, self._ids, self._state.seq)
+                recent = Recent()
+                recent.add(recent_event_ids(database, LIMIT))
+                self._feedback = Feedback(database, journal, self._state, self._ledger, recent)
+                opened.append(self._feedback.close)
+                self._keeper = Keeper(database, journal, config.store)
+                opened.append(self._keeper.close)
                 self.replayed = self._feedback.replay()
                 """Frames that the journal held beyond the database at the opening."""
                 self._live: Recommender | RecEngineError
                 self._reload()
-            except BaseException:
-                shut(self._keeper, self._feedback, database)
-                raise
+        except BaseException:
+            _let_go(opened)
+            raise
 
     def spine(self) -> Recommender:
         """Return what answers now, for those who want its traces.
@@ -90,6 +97,15 @@ class Held:
         except ModelError as err:  # raised again to whoever asks; see `Engine.open`
             self._live = err
         self._replies.clear()
+
+
+def _let_go(opened: list[Callable[[], None]]) -> None:
+    """Close what a failed opening had opened, the last first; why it failed is raised, not what closing met."""
+    for close in reversed(opened):
+        try:
+            close()
+        except RecEngineError as err:
+            log.warning("an opening failed, and closing what it had opened met: %s", err)
 
 
 def shut(keeper: Keeper, feedback: Feedback, database: Database) -> None:

@@ -14,7 +14,10 @@ from recengine.errors import RecEngineError, UnknownItem, UnknownUser
 from recengine.features.described import described
 from recengine.online.arrivals import consent_frame, event_frames, events_of, item_frames, user_frames
 from recengine.online.pages import page
+from recengine.store.decisions import count_decisions
 from recengine.store.homes import Forgotten
+from recengine.store.sequence import erase_owed
+from recengine.store.vocab import valid_id
 from recengine.types import Event, Item, Receipt, User
 from recengine.types.frames import EraseFrame, ItemFrame
 
@@ -90,30 +93,33 @@ class Records(Held):
         return self._feedback.put((consent_frame(user_id, purpose, granted=granted, at=_now()),))
 
     def forget(self, user_id: str) -> bool:
-        """Forget a user in every home of user data; False = nobody has that name.
+        """Forget a user in every home of user data; False = nothing is known under that name.
 
-        What models learned from the user ends with the next training; nothing in them has a name.
+        Also one who only asked: its replies were recorded. Visits with events of the user are let go of whole; events
+        of others in them stay, in no visit. What models learned from the user ends with the next training; nothing in
+        them has a name. Free blocks of the database file and quarantine files are not rewritten: they may keep bytes
+        of the user until they are used again, or deleted. A backup, and what is restored from it, holds no free blocks
+        and no quarantine.
+
+        Returns when the snapshot and the journal are without the user too; who calls meanwhile shares that snapshot.
 
         Raises
         ------
-        StoreFailed : the disk refused. Nothing was forgotten: call again; or, where the user is gone already, copies
-            beside the database are not without it yet, and will be as soon as the disk allows.
+        StoreFailed : the disk refused; call again. What was begun is finished by itself, also after a restart.
         """
-        row = self._ids.users.row(user_id)
-        if row < 0:
+        if not valid_id(user_id):
             return False
         self._feedback.flush()
-        self._journal.turn()  # what was before goes with the segments that are dropped
-        self._feedback.put((EraseFrame(user_id, _now()),))
-        who, last = Forgotten(row, user_id), self._journal.last_seq
-        self._replies.forget(who)  # what is not in the fold or the tables: this, and what the keeper holds
-        try:
+        row = self._ids.users.row(user_id)
+        known = row >= 0 or count_decisions(self._database, user_id) > 0
+        if known:
+            self._journal.turn()  # what was before goes with the segments that are dropped
+            self._feedback.put((EraseFrame(user_id, _now()),))
+            self._replies.forget(Forgotten(row, user_id))
             self._feedback.flush()
-            self._keeper.forget(who)
-        except RecEngineError:
-            self._keeper.ask(last)
-            raise
-        return True
+        if erase_owed(self._database.read()) is not None:
+            self._keeper.forget(Forgotten(row, user_id))
+        return known
 
     # ------------------------------------------------------------------------------------------------ looking up
 

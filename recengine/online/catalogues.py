@@ -22,7 +22,7 @@ from recengine.store.catalog import EVER
 from recengine.store.versions import Version, VersionFrame, begins, fitted, following
 from recengine.types import I32, NO_TIME, Catalogue, Column
 
-__all__ = ("revised",)
+__all__ = ("revised", "unlabelled")
 
 _MISSING: dict[str, Any] = {
     "bool": 2,
@@ -79,6 +79,29 @@ def revised(catalogue: Catalogue, rows: I32 | Sequence[int], frames: Sequence[Ve
         since=_written(catalogue.since, _differing(catalogue.since, since), n, NO_TIME),
         held=_written(held, {row: max(now.valid_from, EVER) for row, now in moved.items()}, n, NO_TIME),
     )
+
+
+def unlabelled(catalogue: Catalogue) -> Catalogue:
+    """Empty the labels that nobody has any more, here and in the indexes: what only one user said goes with that user.
+
+    Their places stay, so that codes go on meaning what they meant. Cost: a pass over the codes of all labels.
+    """
+    columns: dict[str, Column] = {}
+    gone: set[str] = set()
+    for name, column in catalogue.columns.items():
+        if not column.labels:
+            continue
+        had = np.zeros(len(column.labels), np.bool_)
+        had[column.data[column.data >= 0]] = True
+        lonely = {column.labels[code] for code in np.flatnonzero(~had).tolist()} - {""}
+        if lonely:
+            gone |= lonely
+            labels = tuple(["" if label in lonely else label for label in column.labels])
+            columns[name] = msgspec.structs.replace(column, labels=labels)
+    if not gone:
+        return catalogue
+    _codes.drop(gone)
+    return msgspec.structs.replace(catalogue, columns={**catalogue.columns, **columns})
 
 
 def _followed(
@@ -228,6 +251,12 @@ class _Codes:
                 self._held.pop(next(iter(self._held)))
             self._held[id(longer)] = longer, index  # the tuple is held too, so that no other gets its id
             return longer, {text: index[text] for text in wanted}
+
+    def drop(self, labels: set[str]) -> None:
+        """Drop every index with one of these labels; it is made again when it is wanted."""
+        with self._lock:
+            held = self._held.items()
+            self._held = {key: one for key, one in held if labels.isdisjoint(one[1])}
 
 
 _codes = _Codes()

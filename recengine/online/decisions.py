@@ -70,6 +70,9 @@ def decisions(
 
 
 def _asked(request: Request) -> str:
+    """Write a request as it is kept: without what a visitor told of itself, its `events` and `context`."""
+    if request.events or request.context:
+        request = msgspec.structs.replace(request, events=(), context={})
     try:
         return _encode(request).decode()
     except UnicodeEncodeError:  # half a surrogate pair in a wish: JSON has no way to say it

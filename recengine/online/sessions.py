@@ -89,9 +89,13 @@ class Sessions:
         held = self._visits.get(name)
         return -1 if held is None else held.owner
 
+    def of(self, user: int) -> tuple[str, ...]:
+        """Name the sessions that hold anything of a user. Cost: a pass over all sessions."""
+        return tuple([name for name, held in self._visits.items() if user in held.users])
+
     def forget(self, who: Forgotten) -> None:
         """Drop every session that holds anything of the user. Cost: a pass over all sessions."""
-        for name in [name for name, held in self._visits.items() if who.user in held.users]:
+        for name in self.of(who.user):
             del self._visits[name]
 
     def _apart(self, earlier: int, later: int) -> bool:

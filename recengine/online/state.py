@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from recengine.config import EventType, Serving
-from recengine.online.catalogues import revised
+from recengine.online.catalogues import revised, unlabelled
 from recengine.online.counters import Counters
 from recengine.online.histories import Histories
 from recengine.online.sessions import Sessions
@@ -232,7 +232,7 @@ class State:
         self.ids.users.unname(user)
         if user < self.users.n:
             blank = UserFrame(FORGOTTEN, {}, None, merge=False)
-            self.users = revised(self.users, np.array([user], np.int32), (blank,), self.users.n)
+            self.users = unlabelled(revised(self.users, np.array([user], np.int32), (blank,), self.users.n))
         self._described[user] = object()
         self.refused = frozenset(pair for pair in self.refused if pair[0] != user)
         self.late.discard(user)
@@ -320,8 +320,8 @@ class State:
 
     def _erase(self, frame: EraseFrame) -> Sequence[Forgotten]:
         row = self.ids.users.row(frame.user_id)
-        if row < 0:
-            return ()
-        who = Forgotten(row, frame.user_id)
+        if row < 0:  # there may be records of what was shown under that name
+            return (Forgotten(row, frame.user_id),)
+        who = Forgotten(row, frame.user_id, self.sessions.of(row))
         self.forget(who)
         return (who,)

@@ -16,7 +16,7 @@ from recengine.store.queries import query
 from recengine.types import Decision
 from recengine.types.frames import DecisionFrame
 
-__all__ = ("Impression", "append_decisions", "read_decision", "read_impressions")
+__all__ = ("Impression", "append_decisions", "count_decisions", "read_decision", "read_impressions")
 
 
 class Impression(msgspec.Struct, frozen=True):
@@ -77,6 +77,11 @@ def read_decision(database: Database, request_id: str) -> Decision | None:
     fields["contributions"] = msgspec.json.decode(fields["contributions"])
     fields["times"] = msgspec.json.decode(fields["times"])
     return msgspec.convert(fields, Decision)
+
+
+def count_decisions(database: Database, user_id: str) -> int:
+    """Count the records of what a user was shown. Cost: a scan of one column."""
+    return int(database.read().row(query("store/count_decisions_of"), {"name": user_id})[0])
 
 
 def read_impressions(database: Database, request_id: str | None = None) -> list[Impression]:

@@ -16,7 +16,10 @@ class Forgotten(msgspec.Struct, frozen=True):
     """A user of whom nothing may stay: the row, and the name that it had."""
 
     user: int
+    """-1 = one who only asked: it has no row, but records of what it was shown."""
     name: str
+    sessions: tuple[str, ...] = ()
+    """The visits with events of theirs that the fold let go of; what others did in them is in no visit from then on."""
 
 
 class Home(Protocol):

@@ -21,7 +21,7 @@ from recengine.store.decisions import append_decisions
 from recengine.store.events import OrderKind, set_order_kind
 from recengine.store.homes import Forgotten
 from recengine.store.queries import query
-from recengine.store.sequence import last_seq, set_ingests_marked, set_last_seq
+from recengine.store.sequence import last_seq, owe_erase, set_ingests_marked, set_last_seq
 from recengine.store.versions import VersionFrame, append_live_versions
 from recengine.store.vocab import Name, Vocabularies, Vocabulary, save_ids
 from recengine.types import F32, I16, I32, I64
@@ -195,6 +195,7 @@ def _write(cursor: Cursor, batch: Batch) -> None:
         else:
             for part in same:
                 _forget(cursor, part)
+            owe_erase(cursor, batch.seq)
     set_last_seq(cursor, batch.seq)
 
 
@@ -228,7 +229,12 @@ def _append_consents(cursor: Cursor, parts: Sequence[Consents]) -> None:
 
 
 def _forget(cursor: Cursor, part: Forgotten) -> None:
+    if part.user < 0:
+        cursor.execute(query("store/forget_decisions"), {"name": part.name})
+        return
     cursor.execute(query("store/keep_last_event"))
+    cursor.execute(query("store/forget_unnamed_decisions"), {"user": part.user})
+    cursor.execute(query("store/forget_sessions"), {"sessions": list(part.sessions)})
     for name in TABLES:
         cursor.execute(query(f"store/forget_{name}"), {"user": part.user} if name in _BY_ROW else {"name": part.name})
 

@@ -3,6 +3,9 @@
 Floor 2. In: the cursor of a read, or of a running write. `last_seq` moves in the transaction that stores the frames up
 to it, so that what the database holds and what it says it holds are one. An ingest goes past the journal: it is counted
 in its own transaction, and a frame in the journal says so too, so that no older copy is ever taken for the whole.
+
+A user who is forgotten is still in the last snapshot and in the frames before it: the transaction that erases says that
+an erase is owed, and the snapshot that follows settles it.
 """
 
 from uuid import UUID
@@ -11,7 +14,20 @@ from recengine.errors import StoreCorrupt
 from recengine.store.cursor import Cursor
 from recengine.store.queries import query
 
-__all__ = ("count_ingest", "ingests", "ingests_marked", "last_seq", "set_ingests_marked", "set_last_seq", "store_id")
+__all__ = (
+    "count_ingest",
+    "erase_owed",
+    "ingests",
+    "ingests_marked",
+    "last_seq",
+    "owe_erase",
+    "set_ingests_marked",
+    "set_last_seq",
+    "settle_erase",
+    "store_id",
+)
+
+_ERASE = {"key": "erase_owed"}
 
 
 def last_seq(cursor: Cursor) -> int:
@@ -44,6 +60,25 @@ def ingests_marked(cursor: Cursor) -> int:
 def set_ingests_marked(cursor: Cursor, number: int) -> None:
     """Say in the running transaction that it stores the frame of ingest `number`."""
     _set(cursor, "ingests_marked", number)
+
+
+def owe_erase(cursor: Cursor, seq: int) -> None:
+    """Say in the running transaction that snapshot and journal still hold somebody whom frames up to `seq` erase."""
+    cursor.execute(query("store/drop_meta"), _ERASE)
+    cursor.execute(query("store/insert_meta"), {**_ERASE, "value": str(seq)})
+
+
+def erase_owed(cursor: Cursor) -> int | None:
+    """Read up to which frame a snapshot must reach, so that nobody who was forgotten is kept; None = all is settled."""
+    found = cursor.rows(query("store/read_meta"), _ERASE)
+    return int(found[0][0]) if found else None
+
+
+def settle_erase(cursor: Cursor, through: int) -> None:
+    """Say in the running transaction that the snapshot reaches `through`, and no older one or older frame is left."""
+    owed = erase_owed(cursor)
+    if owed is not None and owed <= through:
+        cursor.execute(query("store/drop_meta"), _ERASE)
 
 
 def store_id(cursor: Cursor) -> bytes:

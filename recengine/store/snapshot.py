@@ -8,6 +8,7 @@ own file, not just in its log.
 import logging
 import shutil
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from recengine.config import Storage
@@ -19,8 +20,7 @@ from recengine.store.cursor import Cursor
 from recengine.store.database import Database
 from recengine.store.homes import Forgotten, home
 from recengine.store.journal import Journal
-from recengine.store.sequence import ingests
-from recengine.types.frames import EraseFrame, encode_frame
+from recengine.store.sequence import erase_owed, ingests, settle_erase
 
 __all__ = ("Keeper", "newest", "snapshot")
 
@@ -32,8 +32,8 @@ _PATIENCE = 60.0
 """Seconds between two looks at how much the journal holds."""
 _FIRST = 5.0
 """Seconds before the first look: a command that opens, answers and goes shall not begin a copy."""
-_ERASED = encode_frame(EraseFrame("", 0))[:7]
-"""What the frame of a forgotten user begins with: a list, and its tag."""
+_PAUSE = 1.0
+"""Seconds until one that failed is tried again; twice as many after each further failure, up to `_PATIENCE`."""
 
 
 def snapshot(database: Database, folder: Path) -> BackupReport:
@@ -82,6 +82,14 @@ def _number(path: Path) -> int:
     return int(path.name)
 
 
+def _ours(err: Exception) -> RecEngineError:
+    if isinstance(err, RecEngineError):
+        return err
+    if isinstance(err, OSError):
+        return StoreFailed(f"a snapshot cannot be written: {err.strerror}", hint="free disk space, check permissions")
+    return EngineFault(f"a snapshot failed: {type(err).__name__}: {err}", hint="please report this")
+
+
 @home
 class Keeper:
     """Makes a snapshot, on a thread of its own, when the journal has grown or an ingest went past it.
@@ -97,29 +105,35 @@ class Keeper:
         self._limit = storage.snapshot_bytes
         self._folder = database.path.parent
         self._wake = threading.Condition()
-        self._due = self._closed = False
-        self._until = -1
-        """A snapshot from before this frame will not do: it holds a user that is forgotten."""
+        self._due = self._closed = self._looked = False
+        self._asked = self._answered = 0
+        """Who waits for a snapshot has a number; all up to `_answered` know what came of theirs."""
+        self._held: BackupReport | None = None
+        self._failed: RecEngineError | None = None
         self._cursor: Cursor | None = None
         self._thread = threading.Thread(target=self._run, name="recengine-keeper", daemon=True)
         self._thread.start()
 
     @property
     def alive(self) -> bool:
-        """Whether snapshots are still made: an unexpected error ends the keeper, and the journal only grows then."""
+        """Whether snapshots are still made; an error does not end the keeper, `told` says what it met."""
         return self._thread.is_alive()
 
-    def ask(self, until: int = -1) -> None:
-        """Ask for a snapshot soon, as after an ingest. Returns at once.
+    @property
+    def told(self) -> str:
+        """Say up to which frame the snapshot reaches, or why the last one could not be made."""
+        failed, held = self._failed, self._held
+        if failed is not None:
+            return f"failed: {failed.message}"
+        if not self._thread.is_alive():
+            return "stopped"
+        return "none yet" if held is None else f"up to frame {held.last_seq}"
 
-        Parameters
-        ----------
-        until : a frame that must be in it; tried every minute until one has it, for the disk may be full.
-        """
+    def ask(self) -> None:
+        """Ask for a snapshot soon, as after an ingest. Returns at once."""
         with self._wake:
             self._due = True
-            self._until = max(self._until, until)
-            self._wake.notify()
+            self._wake.notify_all()
 
     def keep(self) -> BackupReport:
         """Make a snapshot now, and drop what the journal need not hold any more.
@@ -131,22 +145,37 @@ class Keeper:
         report = snapshot(self._database, self._folder)
         self._database.checkpoint()
         self._journal.trim(report.last_seq)
+        if erase_owed(self._database.read()) is not None:
+            self._database.write(lambda cursor: settle_erase(cursor, report.last_seq))
         return report
 
     def forget(self, who: Forgotten) -> None:  # noqa: ARG002 - the copy is of the store, which holds nothing of them
-        """Make a snapshot without a user that the store has forgotten, and drop the frames that were before it.
+        """Return when there is a snapshot without a user that the store has forgotten, and no frame from before it.
+
+        It is one that begins after the call; all who wait meanwhile share the next one.
 
         Raises
         ------
-        StoreFailed, StoreCorrupt : as of `keep`.
+        StoreFailed, StoreCorrupt : as of `keep`. It is made later all the same: the store says that it is owed.
+        EngineFault : the engine was closed meanwhile; the next opening makes it.
         """
-        self.keep()
+        with self._wake:
+            self._asked += 1
+            mine = self._asked
+            self._due = True
+            self._wake.notify_all()
+            self._wake.wait_for(lambda: self._answered >= mine or self._closed)
+            failed = self._failed
+            if self._answered < mine:
+                raise EngineFault("the engine is closed", hint="open it again: the erase is finished then")
+        if failed is not None:
+            raise type(failed)(failed.message, hint=failed.hint)
 
     def close(self) -> None:
         """Stop, giving up a snapshot that is being made. Idempotent."""
         with self._wake:
             self._closed = True
-            self._wake.notify()
+            self._wake.notify_all()
         while self._thread.is_alive():
             cursor = self._cursor
             if cursor is not None:
@@ -155,50 +184,41 @@ class Keeper:
             self._thread.join(timeout=0.05)
 
     def _run(self) -> None:
-        held, looked, seconds = None, False, _FIRST
+        seconds, pause, again = _FIRST, _PAUSE, False
         while True:
             with self._wake:
                 self._wake.wait_for(lambda: self._closed or self._due, timeout=seconds)
                 if self._closed:
                     return
-                due, self._due = self._due, False
-            seconds = _PATIENCE
-            try:
-                self._cursor = self._database.read()
-                if not looked and not due:
-                    found, looked = newest(self._folder), True
-                    held = found[1] if found else None
-                    if held is not None:
-                        self._until = max(self._until, _last_erased(self._journal, held.last_seq))
-                if due or self._behind(held, self._cursor):
-                    held = self.keep()
-            except EngineFault:
-                if not self._closed:
-                    raise
-            except RecEngineError as err:
-                log.warning("no snapshot could be made: %s", err)
-                if isinstance(err, StoreCorrupt):
+                due, self._due = self._due or again, False
+                mine = self._asked
+            failed = self._round(due=due)
+            again = due and failed is not None
+            seconds, pause = (_PATIENCE, _PAUSE) if failed is None else (pause, min(2 * pause, _PATIENCE))
+            with self._wake:
+                self._failed, self._answered = failed, mine
+                self._wake.notify_all()
+
+    def _round(self, *, due: bool) -> RecEngineError | None:
+        """Make a snapshot if one is due; returns what went wrong: without this thread the journal grows for ever."""
+        try:
+            self._cursor = cursor = self._database.read()
+            if not self._looked and not due:
+                found, self._looked = newest(self._folder), True
+                self._held = found[1] if found else None
+            if due or erase_owed(cursor) is not None or self._behind(self._held, cursor):
+                self._held = self.keep()
+        except Exception as err:  # said in the log and in `told`, and tried again
+            if self._closed:
+                return EngineFault("the engine is closed", hint="open it again")
+            if isinstance(err, StoreCorrupt):
+                with suppress(OSError):  # it only makes the next start find at once what it finds anyway
                     (self._folder / directory.SUSPECT).touch()
-            finally:
-                self._cursor = None
+            log.warning("no snapshot could be made: %s", err, exc_info=not isinstance(err, RecEngineError))
+            return _ours(err)
+        finally:
+            self._cursor = None
+        return None
 
     def _behind(self, held: BackupReport | None, cursor: Cursor) -> bool:
-        return (
-            held is None
-            or held.last_seq < self._until
-            or held.ingests < ingests(cursor)
-            or self._journal.held(held.last_seq) > self._limit
-        )
-
-
-def _last_erased(journal: Journal, after: int) -> int:
-    """Find the last frame that forgets a user and is not in the snapshot: the process ended before one was made."""
-    return max(
-        (
-            first + at
-            for first, payloads in journal.read(max(after, journal.oldest))
-            for at, payload in enumerate(payloads)
-            if payload.startswith(_ERASED)
-        ),
-        default=-1,
-    )
+        return held is None or held.ingests < ingests(cursor) or self._journal.held(held.last_seq) > self._limit

@@ -4,9 +4,13 @@ import shutil
 import subprocess
 import sys
 
+import duckdb
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from recengine import Engine, Request
+from recengine.engine import held
 from recengine.errors import (
     BadArtifact,
     BadRequest,
@@ -18,6 +22,9 @@ from recengine.errors import (
     StoreCorrupt,
     StoreLocked,
 )
+from recengine.store.database import FILE, Database
+from recengine.store.events import read_events
+from recengine.store.ledger import TABLES
 from recengine.store.snapshot import snapshot
 
 
@@ -69,6 +76,42 @@ def test_a_damaged_database_is_healed_from_its_snapshot_and_the_journal(shop):
         again = engine.record({"user_id": "u1", "item_id": "i1", "type": "click", "event_id": "after the snapshot"})
         assert again.duplicates == 1
         assert [i.item_id for i in engine.recommend("u1").items] == [i.item_id for i in told.items]
+
+
+def test_damage_that_only_reading_meets_is_healed_at_the_opening(tmp_path):
+    """The events fill blocks of their own, so that the database opens and the events cannot be read."""
+    shop, rng, n = tmp_path / "shop", np.random.default_rng(1), 120_000
+    columns = {"user_id": rng.integers(0, 500, n), "item_id": rng.integers(0, 100, n), "type": ["view"] * n}
+    with Engine.open(shop, create=True) as engine:
+        engine.ingest(events=pa.table({**columns, "timestamp": 1_750_000_000 + rng.integers(0, 9_000_000, n)}))
+        engine._keeper.keep()
+        before = engine.interactions()
+    with duckdb.connect(str(shop / FILE), read_only=True) as store:
+        blocks = "SELECT DISTINCT block_id FROM pragma_storage_info(?) WHERE block_id >= 0"
+        own = set(store.execute(blocks, ["events"]).fetchall())
+        for table in TABLES + ("meta", "item_ids", "event_types"):
+            own -= set(store.execute(blocks, [table]).fetchall()) if table != "events" else set()
+    (block,) = min(own)
+    raw = bytearray((shop / FILE).read_bytes())
+    raw[3 * 4096 + block * 262_144 + 1000] ^= 1
+    (shop / FILE).write_bytes(raw)
+    with pytest.raises(StoreCorrupt), Database.open(shop / FILE) as database:
+        read_events(database)
+    with Engine.open(shop) as engine:
+        assert np.array_equal(engine.interactions().items, before.items)
+    assert list(shop.glob(f"{FILE}.damaged-*"))
+
+
+def test_an_opening_that_fails_half_way_lets_the_store_go(shop, monkeypatch):
+    def corrupt(*_):
+        raise StoreCorrupt("a block cannot be read")
+
+    for place in ("load_vocabularies", "restore", "Ledger", "recent_event_ids", "Keeper"):
+        with monkeypatch.context() as patch:
+            patch.setattr(held, place, corrupt)
+            with pytest.raises(StoreCorrupt, match="a block"):
+                Engine.open(shop)
+    Engine.open(shop).close()
 
 
 def test_a_second_process_is_told_that_the_store_is_locked(shop):

@@ -12,9 +12,11 @@ import pytest
 
 from recengine import Engine, Request
 from recengine.errors import StoreFailed
+from recengine.online import catalogues
 from recengine.store import snapshot
 from recengine.store.homes import HOMES
 from recengine.store.ledger import TABLES
+from recengine.types import SessionEvent
 from tests.house.source import modules
 
 NOT_HOMES = {
@@ -91,7 +93,7 @@ def reachable(root):
 
 def traces(engine):
     """Where the mark still is: texts and bytes in memory, and tables."""
-    objects = list(reachable(engine))
+    objects = [*reachable(engine), *reachable(catalogues._codes)]
     found = [repr(one)[:80] for one in objects if isinstance(one, str) and MARK in one]
     found += [repr(one)[:80] for one in objects if isinstance(one, bytes) and MARK.encode() in one]
     cursor = engine._database.read()
@@ -101,8 +103,12 @@ def traces(engine):
 
 def live_everywhere(engine):
     """Leave something of the marked user in every home."""
-    engine.put_users([{"user_id": MARK, "attributes": {"country": "x"}}])
+    said = {"country": f"{MARK}-land", "likes": [f"{MARK}-a", "b"], "about": f"{MARK} " * 20}
+    engine.put_users([{"user_id": MARK, "attributes": said}])
+    engine.put_users([{"user_id": MARK, "attributes": {**said, "country": f"{MARK}-moved"}}])
     engine.consent(MARK, "email", granted=False)
+    before = engine.recommend(Request(session_id=f"{MARK}-s", n=3))
+    engine.record({"user_id": MARK, "item_id": "i1", "type": "view", "request_id": before.request_id})
     reply = engine.recommend(MARK, n=3)
     engine.record(
         [
@@ -153,11 +159,12 @@ def test_copies_of_a_user_who_is_forgotten_on_a_full_disk_go_when_there_is_room(
     def refused(*_):
         raise StoreFailed("no room")
 
-    monkeypatch.setattr(snapshot, "_PATIENCE", 0.05)
+    monkeypatch.setattr(snapshot, "_PAUSE", 0.05)
     monkeypatch.setattr(snapshot, "copy_store", refused)
     with pytest.raises(StoreFailed):
         shop.forget(MARK)
-    assert not shop.forget(MARK), "the user is gone, the copies are not"
+    with pytest.raises(StoreFailed):  # the user is gone, the copies are not
+        shop.forget(MARK)
     time.sleep(0.2)
     monkeypatch.setattr(snapshot, "copy_store", copy_store)
     end = time.monotonic() + 20
@@ -165,6 +172,26 @@ def test_copies_of_a_user_who_is_forgotten_on_a_full_disk_go_when_there_is_room(
         assert time.monotonic() < end
         time.sleep(0.05)
     assert snapshot.newest(folder)[1].tables["event_ids"].rows == 0
+    assert not shop.forget(MARK)
+def test_one_who_only_asked_is_forgotten_too(shop):
+    shop.recommend(Request(user_id=MARK, n=3))
+    assert shop.forget(MARK)
+    assert traces(shop) == []
+    assert not shop.forget(MARK)
+
+
+def test_what_a_visitor_tells_of_itself_is_not_recorded(shop):
+    wish = Request(n=3, events=[SessionEvent(item_id="i1", type="purchase")], context={"place": MARK})
+    reply = shop.recommend(wish)
+    kept = msgspec.json.decode(shop.decision(reply.request_id).request, type=Request)
+    assert kept == Request(n=3)
+
+
+def test_what_others_were_shown_stays(shop):
+    mine = shop.recommend(Request(session_id="other", n=3))
+    live_everywhere(shop)
+    shop.forget(MARK)
+    assert shop.decision(mine.request_id) is not None
 
 
 def test_a_user_who_comes_back_is_a_new_one(shop):

@@ -9,13 +9,14 @@ import pytest
 
 from recengine.config import Storage
 from recengine.durable import digest
-from recengine.errors import StoreCorrupt, StoreFailed
+from recengine.errors import EngineFault, StoreCorrupt, StoreFailed
 from recengine.store import directory, migrations
 from recengine.store import snapshot as module
 from recengine.store.backup import MANIFEST, backup, digests, restore
 from recengine.store.database import FILE, Database
+from recengine.store.homes import Forgotten
 from recengine.store.recovery import open_store
-from recengine.store.sequence import count_ingest, last_seq, set_last_seq
+from recengine.store.sequence import count_ingest, erase_owed, last_seq, owe_erase, set_last_seq
 from recengine.store.snapshot import Keeper, newest, snapshot
 from recengine.types.frames import EraseFrame, encode_frame
 from tests.unit.journaled import STORAGE, Names, made, wal
@@ -101,6 +102,7 @@ def test_frames_leave_the_journal_when_the_file_and_a_snapshot_hold_them(shop):
 def hasty(monkeypatch):
     monkeypatch.setattr(module, "_FIRST", 0.01)
     monkeypatch.setattr(module, "_PATIENCE", 0.01)
+    monkeypatch.setattr(module, "_PAUSE", 0.01)
 
 
 def test_a_keeper_makes_one_when_there_is_none_when_the_journal_grew_and_after_an_ingest(shop, hasty):
@@ -134,7 +136,7 @@ def test_a_snapshot_without_a_forgotten_user_is_tried_until_there_is_one(shop, h
         raise StoreFailed("no room")
 
     monkeypatch.setattr(module, "copy_store", refused)
-    keeper.ask(shop.journal.last_seq)
+    shop.database.write(lambda cursor: owe_erase(cursor, shop.journal.last_seq))
     wait_for(lambda: len(refusals) > 3)
     monkeypatch.setattr(module, "copy_store", copy_store)
     wait_for(lambda: (found := newest(shop.folder)) and found[1].last_seq == shop.journal.last_seq)
@@ -145,10 +147,62 @@ def test_a_start_makes_the_snapshot_that_a_crash_after_forgetting_prevented(shop
     snapshot(shop.database, shop.folder)
     shop.say("later")
     seq = shop.journal.write([encode_frame(EraseFrame("name", 0))])
-    shop.database.write(lambda cursor: set_last_seq(cursor, seq))
+
+    def forget(cursor):
+        set_last_seq(cursor, seq)
+        owe_erase(cursor, seq)
+
+    shop.database.write(forget)
     keeper = Keeper(shop.database, shop.journal, STORAGE)
     wait_for(lambda: (found := newest(shop.folder)) and found[1].last_seq == seq)
+    wait_for(lambda: erase_owed(shop.database.read()) is None)
     keeper.close()
+
+
+def test_those_who_forget_at_once_share_the_snapshot_that_begins_after_them(shop, monkeypatch):
+    copy_store, begun, on, made = module.copy_store, threading.Event(), threading.Event(), []
+
+    def slow(*given):
+        made.append(1)
+        begun.set()
+        assert on.wait(20)
+        return copy_store(*given)
+
+    monkeypatch.setattr(module, "copy_store", slow)
+    keeper = Keeper(shop.database, shop.journal, STORAGE)
+    threads = [threading.Thread(target=keeper.forget, args=(Forgotten(0, "name-0"),)) for _ in range(6)]
+    threads[0].start()
+    assert begun.wait(10)
+    for thread in threads[1:]:
+        thread.start()
+    wait_for(lambda: keeper._asked == 6)
+    on.set()
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive()
+    assert len(made) == 2
+    keeper.close()
+
+
+@pytest.mark.parametrize("error", [OSError(5, "input/output error"), EngineFault("unknown"), StoreFailed("no room")])
+def test_a_keeper_outlives_what_goes_wrong_and_says_so(shop, hasty, monkeypatch, error):
+    copy_store, failing = module.copy_store, [True]
+
+    def refused(*given):
+        if failing:
+            raise error
+        return copy_store(*given)
+
+    monkeypatch.setattr(module, "copy_store", refused)
+    keeper = Keeper(shop.database, shop.journal, STORAGE)
+    wait_for(lambda: keeper.told.startswith("failed: "))
+    with pytest.raises((StoreFailed, EngineFault)):
+        keeper.forget(Forgotten(0, "name-0"))
+    failing.clear()
+    wait_for(lambda: keeper.told == "up to frame 19")
+    keeper.forget(Forgotten(0, "name-0"))
+    keeper.close()
+    assert keeper.told == "stopped"
 
 
 def test_a_keeper_that_is_closed_gives_up_what_it_makes(shop, hasty, monkeypatch):
