@@ -89,8 +89,8 @@ def test_damage_that_only_reading_meets_is_healed_at_the_opening(tmp_path):
     with duckdb.connect(str(shop / FILE), read_only=True) as store:
         blocks = "SELECT DISTINCT block_id FROM pragma_storage_info(?) WHERE block_id >= 0"
         own = set(store.execute(blocks, ["events"]).fetchall())
-        for table in TABLES + ("meta", "item_ids", "event_types"):
-            own -= set(store.execute(blocks, [table]).fetchall()) if table != "events" else set()
+        for table in {*TABLES, "meta", "item_ids", "event_types"} - {"events"}:
+            own -= set(store.execute(blocks, [table]).fetchall())
     (block,) = min(own)
     raw = bytearray((shop / FILE).read_bytes())
     raw[3 * 4096 + block * 262_144 + 1000] ^= 1
