@@ -12,7 +12,6 @@ new ids and numbers of events have one order, in memory, in the store and in a r
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import compress
@@ -22,7 +21,9 @@ import msgspec
 
 from recengine.errors import BadRequest, EngineFault, RecEngineError, StoreFailed
 from recengine.online.admission import Admission
-from recengine.online.recent import LIMIT, Recent
+from recengine.online.notes import LIMIT, Notes
+from recengine.online.recent import LIMIT as REMEMBERED
+from recengine.online.recent import Recent
 from recengine.online.replay import mend
 from recengine.online.state import Group, State
 from recengine.store.database import Database
@@ -46,11 +47,6 @@ NOTED = 1.0
 """Seconds that a decision may wait for the journal: a crash loses at most these."""
 MENDED = 2.0
 """Seconds between two readings of the users whose events came late."""
-NOTES = 200_000
-"""Items in decisions that may wait for the journal, about 350 bytes each; beyond it a batch waits, and a single request
-drops the oldest decisions and counts them."""
-REFUSED = 1.0
-"""Seconds that decisions wait after the journal refused."""
 PATIENCE = 10.0
 """Seconds that a batch waits for that room."""
 QUEUE = 200_000
@@ -62,10 +58,6 @@ UNFIT = (ValueError, TypeError, OverflowError)
 
 
 _BROKEN = EngineFault("a frame could not be folded", hint="please report this; open the engine again")
-
-
-def _weight(note: DecisionFrame) -> int:
-    return 1 + len(note.items)
 
 
 class _Submission(msgspec.Struct, gc=False):
@@ -93,8 +85,6 @@ class Feedback:
     """
 
     def __init__(self, database: Database, journal: Journal, state: State, ledger: Ledger, recent: Recent) -> None:
-        self.dropped = 0
-        """Decisions that could not be recorded."""
         self.stored = self.duplicates = 0
         """Events taken and passed over since the opening."""
         self._database = database
@@ -110,11 +100,7 @@ class Feedback:
         self._wake = threading.Condition(self._queue)
         self._room = threading.Condition(self._queue)
         self._waiting: list[_Submission] = []
-        self._notes: deque[DecisionFrame] = deque()
-        self._noted = 0
-        """What they weigh."""
-        self._again = 0.0
-        """time.monotonic() before which a journal that refused is not bothered with notes."""
+        self._notes = Notes()
         self._closed = self._broken = False
         self._behind = threading.Event()
         self._threads = [
@@ -123,6 +109,11 @@ class Feedback:
         ]
         for thread in self._threads:
             thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """Decisions that could not be recorded."""
+        return self._notes.dropped
 
     @property
     def broken(self) -> bool:
@@ -178,15 +169,13 @@ class Feedback:
     def note(self, frames: Sequence[DecisionFrame], *, patient: bool = False) -> None:
         """Record decisions without waiting for the disk; `patient` waits for room where too many wait."""
         with self._queue:
-            if not self._notes or self._noted > NOTES // 2:
+            first = not self._notes
+            self._notes.add(frames)
+            if first or self._notes.due:
                 self._wake.notify()
-            self._notes.extend(frames)
-            self._noted += sum(map(_weight, frames))
-            if patient and self._noted > NOTES:
-                self._room.wait_for(lambda: self._noted <= NOTES or self._closed, timeout=PATIENCE)
-            while self._noted > NOTES and self._notes:
-                self._noted -= _weight(self._notes.popleft())
-                self.dropped += 1
+            if patient:
+                self._room.wait_for(lambda: self._notes.weight <= LIMIT or self._closed, timeout=PATIENCE)
+            self._notes.bound()
 
     # ------------------------------------------------------------------------------------------------ for the engine
 
@@ -234,7 +223,7 @@ class Feedback:
                 try:
                     then()
                     self._ledger.settled()
-                    self._admission.recent.add(recent_event_ids(self._database, LIMIT, after=last))
+                    self._admission.recent.add(recent_event_ids(self._database, REMEMBERED, after=last))
                     for group in later:
                         self._fold(group.seq, group.frames)
                 except BaseException:  # a fold without what the block stored would give rows twice
@@ -274,17 +263,15 @@ class Feedback:
         while True:
             with self._queue:
                 while not self._waiting and not self._closed:
-                    if self._noted > NOTES // 2 and time.monotonic() >= self._again:
+                    if self._notes.due:
                         break
                     if not self._wake.wait(NOTED if self._notes else None) and self._notes:
                         break
                 if self._closed and not self._waiting and not self._notes:
                     return
                 taken, self._waiting = self._waiting, []
-                notes = []
-                if self._closed or time.monotonic() >= self._again:
-                    notes, self._notes, self._noted = list(self._notes), deque(), 0
-                    self._room.notify_all()
+                notes = self._notes.take() if self._closed or self._notes.allowed else []
+                self._room.notify_all()
             if self._broken:
                 self._tell(taken, [_BROKEN] * len(taken))
                 continue
@@ -305,7 +292,7 @@ class Feedback:
                 payloads.append(encode_frame(note))
                 frames.append(note)
             except UNFIT:  # half a surrogate pair in a wish: there is no way to keep it
-                self.dropped += 1
+                self._notes.dropped += 1
         told = len(frames)
         for submission in taken:
             try:
@@ -338,12 +325,10 @@ class Feedback:
     def _put_back(self, notes: Sequence[DecisionFrame]) -> None:
         """Keep decisions for a journal that refused, unless there is no later."""
         with self._queue:
-            self._again = time.monotonic() + REFUSED
             if self._closed:
-                self.dropped += len(notes)
+                self._notes.dropped += len(notes)
             else:
-                self._notes.extendleft(reversed(notes))
-                self._noted += sum(map(_weight, notes))
+                self._notes.put_back(notes)
 
     def _screened(self, frames: Sequence[Frame]) -> Sequence[Frame]:
         """Leave out what could not be folded: a journal of another time must not keep an engine from opening."""
