@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from argparse import Namespace
 from pathlib import Path
 from urllib.parse import quote
@@ -17,6 +18,8 @@ from recengine.store import directory
 
 __all__ = ("serve",)
 
+FIRST_KEY = "keys/first_key"
+"""Where the key that the first start makes goes, if it cannot be shown in a terminal."""
 _PLAIN = re.compile(r"[\w.:/@-]+")
 
 
@@ -24,10 +27,12 @@ def serve(args: Namespace) -> None:
     """Resolve the configuration, see to the key's file, and serve."""
     directory.check(args.dir)
     config = _resolved(args)
+    args.key_file = args.key_file or _hidden(args.dir, config)
     key = _kept_key(args.dir, args.key_file, config) if args.key_file else None
 
     def started(about: run.Serving) -> None:
-        answer = {"directory": str(args.dir), **msgspec.structs.asdict(about)}
+        file = str(args.key_file) if key else None
+        answer = {"directory": str(args.dir), **msgspec.structs.asdict(about), "key_file": file}
         show.result(args.json, answer, lambda: _say(args, about, key or about.key))
 
     run.serve(args.dir, config, started)
@@ -40,10 +45,12 @@ def _say(args: Namespace, about: run.Serving, key: str | None) -> None:
     url = about.url
     show.line(f"{args.dir} is served at {url}; Ctrl-C stops it")
     if about.docs:
-        show.line(f"  docs     {about.docs}")
+        show.line(f"  docs     {about.docs}{' (with the key, so not in a browser)' if about.keys_needed else ''}")
     show.line(f"  metrics  {url}/metrics")
     if about.key:
         show.line(f"  key      {about.key}\n           shown only now; callers send it, keep it safe")
+    elif key:
+        show.line(f"  key      in {args.key_file}")
     show.line("try:")
     if about.keys_needed:
         show.line(f"  export RECENGINE_API_KEY={about.key or (f'$(cat {args.key_file})' if key else '...')}")
@@ -76,6 +83,20 @@ def _resolved(args: Namespace) -> Config:
     except msgspec.ValidationError as err:
         raise BadUsage(f"serve: {err}") from err
     return msgspec.structs.replace(config, server=server)
+
+
+def _hidden(folder: Path, config: Config) -> Path | None:
+    """Name a file for the key that is to be made, where stdout is none that only a person reads; else None."""
+    there = keys.Keys(folder, config.server.keys, config.server.host)
+    if sys.stdout.isatty() or there or not there.needed:
+        return None
+    file = folder / FIRST_KEY
+    try:
+        file.parent.mkdir(mode=0o700, exist_ok=True)
+        file.unlink(missing_ok=True)  # of a key that is known no more
+    except OSError as err:
+        raise DirectoryInvalid(f"{file}: {err.strerror}", hint="`--key-file` puts the key elsewhere") from err
+    return file
 
 
 def _kept_key(folder: Path, file: Path, config: Config) -> str:

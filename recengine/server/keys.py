@@ -17,7 +17,7 @@ from typing import Literal
 from recengine.durable import flush
 from recengine.errors import ConfigInvalid, DirectoryInvalid
 
-__all__ = ("FILE", "Keys", "create", "loopback")
+__all__ = ("FILE", "Keys", "create", "loopback", "revoke")
 
 FILE = "keys/api_keys"
 _LINE = re.compile(r"([0-9a-f]{8}) ([0-9a-f]{64})(?: .*)?")
@@ -122,3 +122,19 @@ def create(folder: Path, note: str = "") -> str:
     except OSError as err:
         raise DirectoryInvalid(f"{FILE}: cannot be written: {err}", hint="check its owner and the disk") from err
     return key
+
+
+def revoke(folder: Path, key: str) -> None:
+    """Take a key out of the data directory `folder` again.
+
+    Raises
+    ------
+    DirectoryInvalid : the file cannot be written.
+    """
+    path = folder / FILE
+    try:
+        lines = path.read_text(encoding="ascii").splitlines(keepends=True)
+        path.write_text("".join(line for line in lines if not line.startswith(f"{key[3:11]} ")), encoding="ascii")
+        flush(path)
+    except OSError as err:
+        raise DirectoryInvalid(f"{FILE}: cannot be written: {err}", hint="check its owner and the disk") from err

@@ -34,7 +34,7 @@ from recengine.engine import Engine
 from recengine.errors import ConfigInvalid, EngineFault, RecEngineError
 from recengine.server.app import build
 from recengine.server.door import Door
-from recengine.server.keys import Keys, create
+from recengine.server.keys import Keys, create, revoke
 from recengine.server.log import GRANIAN
 from recengine.store import directory
 
@@ -122,6 +122,8 @@ def serve(folder: Path, config: Config, started: Callable[[Serving], None] | Non
         raise EngineFault("the server's worker crashed twice", hint="its last lines on stderr say why") from stop
     finally:
         news.finish(theirs)
+        if key is not None and not news.told:  # nobody saw it: the next start makes another one
+            revoke(folder, key)
         multiprocessing.set_start_method(before, force=True)
 
 
@@ -132,6 +134,8 @@ class _News:
         self, pipe: Connection, server: _Granian, about: Serving, started: Callable[[Serving], None] | None
     ) -> None:
         self.failure: RecEngineError | None = None
+        self.told = False
+        """Whoever started the server knows where it is, and its key."""
         self._pipe = pipe
         self._server = server
         self._about = about
@@ -151,6 +155,7 @@ class _News:
             elif self._started is not None and _reachable(self._about.url):
                 started, self._started = self._started, None  # a worker that replaces one that crashed is no news
                 started(self._about)
+                self.told = True
 
     def finish(self, theirs: Connection) -> None:
         """Read what is left, and stop."""

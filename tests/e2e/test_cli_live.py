@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -116,3 +118,37 @@ def test_serve_says_where_keeps_its_key_in_a_file_and_ends_well(shop, tmp_path, 
             out, err = process.communicate(timeout=60)
         assert (process.returncode, out) == (0, ""), err
         assert "Traceback" not in err
+
+
+EVERYWHERE = ("--host", "0.0.0.0")  # noqa: S104
+
+
+def test_a_key_that_no_terminal_shows_is_in_a_file_and_not_in_the_output(shop):
+    port = free_port()
+    words = [sys.executable, "-m", "recengine", "serve", str(shop), *EVERYWHERE, "--port", str(port), "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        line = process.stdout.readline()
+        about = json.loads(line)
+        file = shop / "keys/first_key"
+        assert (about["key"], about["key_file"], about["keys_needed"]) == (None, str(file), True)
+        key = file.read_text().strip()
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert key not in line
+        with Client(f"http://127.0.0.1:{port}", key, retries=0) as client:
+            assert client.recommend("u1", 3).items
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, key in out + err) == (0, False)
+
+
+def test_a_key_for_the_terminal_is_not_lost_when_the_opening_fails(shop):
+    """A terminal: the key would be shown when the server answers, which it never does here."""
+    words = [sys.executable, "-m", "recengine", "serve", str(shop), *EVERYWHERE, "--port", str(free_port())]
+    ours, theirs = pty.openpty()
+    with Engine.open(shop):  # so that the worker cannot
+        code = subprocess.run(words, stdout=theirs, stderr=subprocess.PIPE, timeout=60, check=False).returncode
+    os.close(theirs)
+    os.close(ours)
+    assert code == 2
+    assert (shop / "keys/api_keys").read_text() == "", "the next start makes a key and shows it"
+    assert not (shop / "keys/first_key").exists()
