@@ -203,9 +203,9 @@ class Answers(Held):
 
     def interactions(self) -> Interactions:
         """Return who engaged with what, as models see it: one row a user, in the order of `users()`."""
-        n = len(self._ids.users)
+        named = [row for row, name in enumerate(self._ids.users.since(0)) if name]  # one who is forgotten has none
         held = self._state.histories
-        return held.stack([held.row(user) for user in range(n)], self.config.serving.history_limit, self._state.items.n)
+        return held.stack([held.row(user) for user in named], self.config.serving.history_limit, self._state.items.n)
 
     # ------------------------------------------------------------------------------------------------ inside
 

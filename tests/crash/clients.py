@@ -16,9 +16,13 @@ from tests.crash.ledger import Ledger
 
 
 class Clients:
-    """`count` closed-loop clients on threads. Start and stop as often as wanted; what is unanswered is kept between."""
+    """`count` closed-loop clients on threads. Start and stop as often as wanted; what is unanswered is kept between.
 
-    def __init__(self, ledger: Ledger, port: int, *, count: int = 8, seed: int = 0) -> None:
+    `mixed`: some also put items, and forget users, which makes a snapshot each time and trims the journal.
+    """
+
+    def __init__(self, ledger: Ledger, port: int, *, count: int = 8, seed: int = 0, mixed: bool = False) -> None:
+        self.mixed = mixed
         self.ledger = ledger
         self.port = port
         self.count = count
@@ -61,6 +65,13 @@ class Clients:
     def _run(self, rng: random.Random) -> None:
         wire = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         while not self._over.is_set():
+            if self.mixed and rng.random() < 0.1:
+                try:
+                    (self._forget if rng.random() < 0.3 else self._put)(wire)
+                except (OSError, http.client.HTTPException):
+                    wire.close()
+                    self._over.wait(0.02)
+                continue
             events, again = self._next(rng)
             body = json.dumps(events[0] if len(events) == 1 else events)
             try:
@@ -86,6 +97,29 @@ class Clients:
             else:
                 self.ledger.complain(f"{reply.status}: {text[:200]!r}")
         wire.close()
+
+    def _ask(self, wire: http.client.HTTPConnection, method: str, path: str, body: Any = None) -> int:
+        wire.request(method, path, json.dumps(body) if body else None, {"content-type": "application/json"} if body else {})
+        reply = wire.getresponse()
+        text = reply.read()
+        if reply.status not in {200, 201, 204, 404, 503}:
+            self.ledger.complain(f"{method} {path}: {reply.status}: {text[:200]!r}")
+        return reply.status
+
+    def _put(self, wire: http.client.HTTPConnection) -> None:
+        """Put the next revision of an item that no other client puts."""
+        item = f"{self.ledger.prefix}item-{threading.get_ident()}"
+        done, sent = self.ledger.put.get(item, (0, 0))
+        self.ledger.put[item] = (done, sent + 1)
+        if self._ask(wire, "PUT", f"/v1/items/{item}", {"attributes": {"revision": sent + 1}}) == 200:
+            self.ledger.put[item] = (sent + 1, sent + 1)
+
+    def _forget(self, wire: http.client.HTTPConnection) -> None:
+        """Let a user do something, and forget it."""
+        name = self.ledger.one_of("gone")
+        event = {"event_id": name, "user_id": name, "item_id": self.ledger.items[0], "type": "click"}
+        if self._ask(wire, "POST", "/v1/events", event) == 201 and self._ask(wire, "DELETE", f"/v1/users/{name}") == 204:
+            self.ledger.forgotten.add(name)
 
     def _next(self, rng: random.Random) -> tuple[list[dict[str, Any]], bool]:
         """Events to send, and whether any of them was sent before."""

@@ -23,6 +23,10 @@ class Ledger:
     acknowledged: set[str] = field(default_factory=set)
     complaints: list[str] = field(default_factory=list)
     """Replies that are wrong by themselves."""
+    put: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """item_id -> its latest revision that was acknowledged (0 = none), and that was sent."""
+    forgotten: set[str] = field(default_factory=set)
+    """Users whose forgetting was acknowledged; their events have their name as event_id."""
 
     def __post_init__(self) -> None:
         assert len(self.items) >= PER_USER
@@ -40,6 +44,11 @@ class Ledger:
                 self.sent[event_id] = (user, item)
                 events.append({"event_id": event_id, "user_id": user, "item_id": item, "type": "click"})
         return events
+
+    def one_of(self, kind: str) -> str:
+        """Make a name that was never used."""
+        with self._lock:
+            return f"{self.prefix}{kind}{next(self._number):07d}"
 
     def acknowledge(self, events: list[dict[str, Any]], stored: int, duplicates: int, *, again: bool) -> None:
         """Note a 2xx: what it said must fit what was sent."""

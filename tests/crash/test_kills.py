@@ -12,6 +12,12 @@ from tests.crash.server import Server
 from tests.crash.shim import Shim
 from tests.crash.verdict import examine
 
+SMALL = """
+[store]
+segment_bytes = 4096
+snapshot_bytes = 16384
+"""
+"""So that kills fall into new segments and snapshots too."""
 WHOM = ("group", "group", "worker", "group", "parent")
 
 
@@ -20,8 +26,9 @@ def killed(shop, ledger, figure, *, kills, seed=None):
     seed = seed if seed is not None else int.from_bytes(os.urandom(4))
     rng = random.Random(seed)
     starts = []
+    tighten(shop)
     with Server(shop) as server:
-        clients = Clients(ledger, server.port, seed=seed)
+        clients = Clients(ledger, server.port, seed=seed, mixed=True)
         for kill in range(kills):
             starts.append(server.start())
             clients.start()
@@ -30,19 +37,28 @@ def killed(shop, ledger, figure, *, kills, seed=None):
             clients.stop()
         starts.append(server.start())
         server.stop()
-    told(examine(shop, ledger), figure, kills=kills, starts=starts, seed=seed)
+    told(examine(shop, ledger), figure, ledger, kills=kills, starts=starts, seed=seed)
 
 
-def told(verdict, figure, *, starts, **facts):
+def tighten(shop):
+    with (shop / "recengine.toml").open("a") as file:
+        file.write(SMALL)
+
+
+def told(verdict, figure, ledger, *, starts, **facts):
     figure(
         **facts,
         acknowledged=verdict.acknowledged,
         lost=len(verdict.lost),
         twice=len(verdict.twice),
         not_felt=len(verdict.unfelt),
+        items_put=sum(done for done, _ in ledger.put.values()),
+        forgotten=len(ledger.forgotten),
         seconds_to_ready_at_most=round(max(starts), 2),
     )
     assert verdict.acknowledged > 10 * len(starts), "the load was too light to tell anything"
+    assert ledger.forgotten, "no snapshot was made"
+    assert ledger.put, "no item was put"
     assert verdict.clean, (facts, verdict)
 
 
@@ -51,8 +67,9 @@ def cut(shop, ledger, figure, library, *, cuts, seed=None):
     seed = seed if seed is not None else int.from_bytes(os.urandom(4))
     rng = random.Random(seed)
     starts, lost_bytes, torn, undone = [], 0, 0, 0
+    tighten(shop)
     with Server(shop) as server:
-        clients = Clients(ledger, server.port, seed=seed)
+        clients = Clients(ledger, server.port, seed=seed, mixed=True)
         for _ in range(cuts):
             shim = Shim(library, shop, shop.parent / "shim")
             server.environment = shim.environment
@@ -65,7 +82,7 @@ def cut(shop, ledger, figure, library, *, cuts, seed=None):
             lost_bytes, torn, undone = lost_bytes + left.lost_bytes, torn + left.torn, undone + left.undone
         starts.append(server.start())
         server.stop()
-    told(examine(shop, ledger), figure, power_cuts=cuts, bytes_cut=lost_bytes, torn_files=torn, entries_undone=undone, starts=starts, seed=seed)
+    told(examine(shop, ledger), figure, ledger, power_cuts=cuts, bytes_cut=lost_bytes, torn_files=torn, entries_undone=undone, starts=starts, seed=seed)
 
 
 def test_ten_kills_lose_nothing(shop, ledger, figure):

@@ -7,6 +7,7 @@ import duckdb
 import numpy as np
 
 from recengine import Engine
+from recengine.errors import UnknownItem
 from tests.crash.ledger import Ledger
 
 ROWS = """
@@ -29,16 +30,26 @@ class Verdict:
     unfelt: list[str]
     """Acknowledged, and not in the user's history that answers are made from."""
     complaints: list[str]
+    unput: list[str]
+    """Items whose acknowledged revision is not there."""
+    kept: list[str]
+    """Users that were acknowledged as forgotten, and still are in the database or in its snapshot."""
 
     @property
     def clean(self) -> bool:
-        return not (self.lost or self.twice or self.unfelt or self.complaints)
+        return not (self.lost or self.twice or self.unfelt or self.complaints or self.unput or self.kept)
 
 
 def examine(folder: Path, ledger: Ledger) -> Verdict:
     """Open the folder as an application would, let it go, and count in the database itself."""
     with Engine.open(folder) as engine:
         felt = _felt(engine, ledger)
+        unput = [item for item, revisions in ledger.put.items() if not revisions[0] <= _revision(engine, item) <= revisions[1]]
+    kept = {
+        name
+        for path in (folder / "recengine.duckdb", *sorted((folder / "snapshot").glob("*/recengine.duckdb"))[-1:])
+        for name in ledger.forgotten & _named(path)
+    }
     with duckdb.connect(str(folder / "recengine.duckdb"), read_only=True) as con:
         rows = {(user, item): n for user, item, n in con.execute(ROWS, [ledger.prefix]).fetchall()}
         ids = dict(con.execute(IDS, [ledger.prefix]).fetchall())
@@ -49,7 +60,22 @@ def examine(folder: Path, ledger: Ledger) -> Verdict:
         twice=[e for e, pair in ledger.sent.items() if rows.get(pair, 0) > 1 or ids.get(e, 0) > 1],
         unfelt=[e for e in known if ledger.sent[e] not in felt],
         complaints=ledger.complaints,
+        unput=unput,
+        kept=sorted(kept),
     )
+
+
+def _revision(engine: Engine, item: str) -> int:
+    try:
+        return int(engine.item(item).attributes["revision"])
+    except UnknownItem:
+        return 0
+
+
+def _named(path: Path) -> set[str]:
+    """Names of users, and ids of events, in a database."""
+    with duckdb.connect(str(path), read_only=True) as con:
+        return {name for (name,) in con.execute("SELECT id FROM user_ids UNION SELECT event_id FROM event_ids").fetchall()}
 
 
 def _felt(engine: Engine, ledger: Ledger) -> set[tuple[str, str]]:

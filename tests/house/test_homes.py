@@ -200,4 +200,7 @@ def test_a_user_who_comes_back_is_a_new_one(shop):
     shop.forget(MARK)
     shop.record({"user_id": MARK, "item_id": "i1", "type": "view"})
     assert shop._ids.users.row(MARK) > before
+    history, users = shop.interactions(), shop.users()
+    assert history.n_users == len(users)
+    assert np.diff(history.indptr)[users.index(MARK)] == 1, "rows go by the names, without those that are forgotten"
     assert len(shop._state.histories.row(shop._ids.users.row(MARK)).touched) == 1
