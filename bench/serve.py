@@ -188,7 +188,9 @@ def main() -> None:
         args.rounds, args.seconds, args.swaps, args.connections = 1, 0.3, 20, 4
     with tempfile.TemporaryDirectory() as name:
         aside = Path(name)
-        with shops.demo(str(aside / "shop"), small=True) if args.small else shops.gowalla(args.gowalla) as engine:
+        with shops.demo(str(aside / "shop"), small=True) if args.small else shops.gowalla(
+            args.gowalla or str(aside / "shop")
+        ) as engine:
             users, folder = shops.some(engine.users(), len(engine.users())), engine.path
             items, _ = engine.items(limit=1000)
             n_items = engine.interactions().n_items

@@ -31,8 +31,8 @@ from recengine.errors import BadArtifact, UnknownVersion
 
 __all__ = ("FORMAT", "About", "ArtifactStore", "FileRecord", "Manifest", "read_arrays", "verify", "write_arrays")
 
-FORMAT = 1
-"""Of the folder; a newer one is refused."""
+FORMAT = 2
+"""Of the folder; another one is refused. 2: popularity keeps its sums, which live events are added to."""
 
 MANIFEST = "manifest.json"
 _NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
@@ -333,7 +333,11 @@ def _read_manifest(folder: Path) -> Manifest:
             raise BadArtifact(f"{where}: the content has changed", hint=_AGAIN)
         found = msgspec.json.decode(body, type=_Format).format
         if found > FORMAT:
-            raise BadArtifact(f"{where}: format {found}, this recengine reads up to {FORMAT}", hint="upgrade recengine")
+            raise BadArtifact(f"{where}: format {found}, this recengine reads {FORMAT}", hint="upgrade recengine")
+        if found < FORMAT:
+            raise BadArtifact(
+                f"{where}: format {found} is of an older recengine, this one reads {FORMAT}", hint="train again"
+            )
         return msgspec.json.decode(body, type=Manifest)
     except (OSError, UnicodeDecodeError, msgspec.DecodeError) as err:
         raise BadArtifact(f"{where}: cannot be read: {err}", hint=_AGAIN) from err

@@ -29,6 +29,7 @@ class Admission:
     def __init__(self, state: State, recent: Recent) -> None:
         self.recent = recent
         self._state = state
+        self._configured = state.configured
         self._types: set[str] = set()
         self._kind: OrderKind | None = None
 
@@ -57,10 +58,10 @@ class Admission:
 
     def _check(self, events: Sequence[EventFrame]) -> None:
         known = self._state.ids.types
-        new = {event.type for event in events if event.type not in known}
+        new = {event.type for event in events if event.type not in known} - self._configured
         if new:
             self._types = {name for name in self._types if name not in known}
-            if len(known) + len(self._types | new) > MAX_TYPES:
+            if len(known) + len(self._types | new) > MAX_TYPES:  # what is configured always fits
                 raise BadRequest(f"events: there are {MAX_TYPES} types already, {min(new)!r} is a new one")
         if self._state.kind is None:  # nothing is folded yet: the first decides
             kind = self._kind or kind_of(events[0].time)

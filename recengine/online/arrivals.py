@@ -138,7 +138,7 @@ def item_frames(items: Sequence[Item | Mapping[str, Any]], state: State, *, at: 
     for k, item in enumerate(_versions(items, Item, "items")):
         said = checked(state.items.columns, item.attributes, claimed, place=f"items[{k}].attributes")
         available = True if item.available is None and not merge else item.available
-        frames.append(ItemFrame(item.item_id, said, available, _from(item.valid_from, f"items[{k}]"), merge, at))
+        frames.append(ItemFrame(item.item_id, said, available, _from(item.valid_from, f"items[{k}]", at), merge, at))
         _fits(item.item_id, state.ids.items, k, "item_id", "items")
     return frames
 
@@ -149,7 +149,7 @@ def user_frames(users: Sequence[User | Mapping[str, Any]], state: State, *, at: 
     frames = []
     for k, user in enumerate(_versions(users, User, "users")):
         said = checked(state.users.columns, user.attributes, claimed, place=f"users[{k}].attributes")
-        frames.append(UserFrame(user.user_id, said, _from(user.valid_from, f"users[{k}]"), merge, at))
+        frames.append(UserFrame(user.user_id, said, _from(user.valid_from, f"users[{k}]", at), merge, at))
         _fits(user.user_id, state.ids.users, k, "user_id", "users")
     return frames
 
@@ -185,8 +185,13 @@ def _versions(given: object, kind: type[V], what: str) -> list[V]:
     return found
 
 
-def _from(valid_from: Any, where: str) -> int | None:
-    return None if valid_from is None else moment(valid_from, "timestamp", f"{where}.valid_from")
+def _from(valid_from: Any, where: str, at: int) -> int | None:
+    if valid_from is None:
+        return None
+    begin = moment(valid_from, "timestamp", f"{where}.valid_from")
+    if begin > at + DAY:  # the latest version holds, whatever the day: it would be felt at once
+        raise BadRequest(f"{where}.valid_from: lies more than a day in the future", hint="put it when it is to hold")
+    return begin
 
 
 def moment(order: Any, kind: Literal["timestamp", "integer"] | None, where: str) -> int:

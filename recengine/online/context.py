@@ -111,6 +111,19 @@ class Resolver:
             raise BadRequest(f"diversity: expected 0..1, got {request.diversity}")
         if request.deadline_ms is not None and not request.deadline_ms > 0:
             raise BadRequest(f"deadline_ms: expected > 0, got {request.deadline_ms}")
+        for field, ids in (
+            ("allow", request.allow or ()),
+            ("deny", request.deny),
+            ("pins", request.pins),
+            ("events", tuple(event.item_id for event in request.events)),
+        ):
+            wrong = next((text for text in ids if text not in self._items and not valid_id(text)), None)
+            if wrong is not None:
+                raise BadRequest(f"{field}: {wrong[:40]!r} is no id: 1 to 256 bytes of text without control characters")
+        others = ("session_id", (request.session_id,)), ("events", tuple(event.type for event in request.events))
+        for field, texts in others:
+            if not all(text is None or valid_id(text) for text in texts):
+                raise BadRequest(f"{field}: expected 1 to 256 bytes of text without control characters")
         if request.caps or request.context:  # who builds a Request by hand is held to what its type says
             try:
                 msgspec.convert({"caps": request.caps, "context": request.context}, Request)

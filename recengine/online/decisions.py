@@ -41,6 +41,7 @@ def decisions(
                     reply.user_id,
                     reply.version,
                     reply.cold,
+                    tuple([item.item_id for item in reply.items]),  # impressions are kept of every reply
                     seq=seq,
                     batch=len(replies),
                     request=asked,

@@ -151,6 +151,8 @@ class State:
         """The last moment, or order, of any event."""
         self.kind: OrderKind | None = None
         """What the order of events means here; None before the first."""
+        self.configured = frozenset(rule.type for rule in rules)
+        """The event types that the configuration lists."""
         self.refused = refused
         """(user, purpose) that are not allowed."""
         self.late: set[int] = set()

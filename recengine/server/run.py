@@ -57,10 +57,11 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Granian(MPServer):
-    """Granian whose SIGHUP does nothing: its reload would start a second worker while the first holds the store."""
+    """Granian that stops at SIGHUP, as when a terminal closes: its reload would start a second worker meanwhile."""
 
-    def signal_handler_reload(self, *_: Any, **__: Any) -> None:
-        """Pass over SIGHUP."""
+    def signal_handler_reload(self, *args: Any, **kwargs: Any) -> None:
+        """Stop as for SIGTERM."""
+        self.signal_handler_interrupt(*args, **kwargs)  # type: ignore[no-untyped-call]
 
 
 class _Failure(msgspec.Struct):

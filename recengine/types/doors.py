@@ -191,7 +191,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     cold: bool
     items: tuple[str, ...]
-    """Best first; `scores`, `reasons` and `contributions` go with them. Empty where only the request was kept."""
+    """Best first; `scores`, `reasons` and `contributions` go with them. Those are empty where not all was kept."""
     scores: tuple[float, ...]
     reasons: tuple[str, ...]
     contributions: tuple[dict[str, float], ...]

@@ -73,7 +73,7 @@ class DecisionFrame(msgspec.Struct, frozen=True, array_like=True, tag="decision"
     version: str
     cold: bool = False
     items: tuple[str, ...] = ()
-    """Best first; `scores`, `reasons` and `contributions` go with them. Empty where the reply was not kept in full."""
+    """Best first; `scores`, `reasons` and `contributions` go with them, and are empty where not all was kept."""
     scores: tuple[float, ...] = ()
     reasons: tuple[str, ...] = ()
     contributions: tuple[dict[str, float], ...] = ()

@@ -156,7 +156,9 @@ def test_without_full_capture_the_request_and_its_moment_are_kept(tmp_path):
         engine.record({"user_id": "u1", "item_id": "i1", "type": "view"})
         reply = engine.recommend("u1", n=3, deny=["i2"])
         found = engine.decision(reply.request_id)
-        assert (found.items, found.version, found.seq) == ((), reply.version, engine._journal.last_seq - 1)
+        assert found.items == tuple(item.item_id for item in reply.items)
+        assert (found.scores, found.version, found.seq) == ((), reply.version, engine._journal.last_seq - 1)
+        assert [seen.position for seen in engine.impressions(reply.request_id)] == [1, 2, 3]
         assert '"deny":["i2"]' in found.request
 
 
@@ -259,7 +261,8 @@ def test_who_does_not_allow_it_is_answered_as_nobody(shop):
 
 
 def test_half_a_surrogate_pair_in_a_wish_costs_the_wish_alone(shop):
-    reply = shop.recommend("u1", n=2, deny=("\ud800",))
+    shop.put_items([{"item_id": "i1", "attributes": {"category": "a"}}])
+    reply = shop.recommend("u1", n=2, categories_none=("\ud800",))
     assert len(reply.items) == 2
     assert shop.decision(reply.request_id).request == ""
     assert len(shop.decision(reply.request_id).items) == 2
@@ -306,3 +309,15 @@ def test_the_first_event_decides_what_orders_mean(tmp_path):
 def test_what_lies_in_the_future_is_refused(shop):
     with pytest.raises(BadRequest, match="future"):
         shop.record({"user_id": "u1", "item_id": "i1", "order": "2199-01-01"})
+
+
+def test_a_wish_with_what_is_no_id_is_refused(shop):
+    for wish in ({"deny": ["a\x00"]}, {"allow": ["\u202e"]}, {"session_id": "a\n"}, {"events": [{"item_id": "\x7f"}]}):
+        with pytest.raises(BadRequest, match=next(iter(wish))):
+            shop.recommend("u1", **wish)
+
+
+def test_configured_types_always_fit(tmp_path):
+    with Engine.open(tmp_path / "shop", create=True) as engine:
+        engine.record([{"user_id": "u", "item_id": "i", "type": f"t{k}"} for k in range(1000)])
+        assert engine.record({"user_id": "u", "item_id": "i", "type": "like"}).stored == 1
