@@ -59,8 +59,8 @@ def build(engine: Engine, *, close: bool = False) -> Door:
             title="recengine",
             version=version("recengine"),
             description="Recommendations, and the events that they learn from.",
-            path="/",
-            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+            path="/openapi.json",  # its router answers all below its path, and nothing lives below this one
+            render_plugins=[JsonRenderPlugin(path="/")],
             use_handler_docstrings=True,
             operation_id_creator=lambda handler, *_: handler.handler_name,
             components=Components(security_schemes=_KEYS),

@@ -72,7 +72,7 @@ def docs(request: Asked) -> Response[bytes]:
         raise Refused(404, "the page is off", headers={})
     headers = {"content-security-policy": POLICY, "referrer-policy": "no-referrer"}
     body = page(request.app.openapi_schema.to_schema())
-    return Response(body, media_type="text/html; charset=utf-8", headers=headers)
+    return Response(body, media_type="text/html", headers=headers)
 
 
 HANDLERS: tuple[HTTPRouteHandler, ...] = (live, ready, metrics, docs)
