@@ -239,7 +239,8 @@ def main() -> None:
         args.rounds, args.seconds, total, tail = 1, 0.2, 10_000, 2_000
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "shop"
-        with shops.demo(str(folder), small=True) if args.small else shops.gowalla(args.gowalla) as engine:
+        keep = args.gowalla or str(folder)
+        with shops.demo(str(folder), small=True) if args.small else shops.gowalla(keep) as engine:
             told, where = rates(engine, Path(name), args), engine.path
         if where != folder:
             shutil.copytree(where, folder)
