@@ -57,10 +57,17 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Granian(MPServer):
-    """Granian that stops at SIGHUP, as when a terminal closes: its reload would start a second worker meanwhile."""
+    """Granian that stops at SIGHUP, as when a terminal closes: its reload would start a second worker meanwhile.
+
+    Under `nohup`, which has the signal ignored, it goes on.
+    """
+
+    _ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
     def signal_handler_reload(self, *args: Any, **kwargs: Any) -> None:
         """Stop as for SIGTERM."""
+        if self._ignored:
+            return
         self.signal_handler_interrupt(*args, **kwargs)  # type: ignore[no-untyped-call]
 
 

@@ -193,10 +193,8 @@ def test_a_stop_finishes_what_runs_closes_the_store_and_exits_with_zero(shop):
 def test_a_worker_that_is_killed_is_started_again_and_none_outlives_its_parent(shop):
     with Served(shop) as server:
         first = server.worker()
-        server.process.send_signal(signal.SIGHUP)
         for k in range(20):
             assert server.ask("/v1/events", "POST", event(k, "survivor"))[0] == 201
-        assert server.worker() == first, "a hang-up signal changes nothing"
         os.kill(first, signal.SIGKILL)
         end = time.monotonic() + 20
         while time.monotonic() < end:
@@ -215,6 +213,15 @@ def test_a_worker_that_is_killed_is_started_again_and_none_outlives_its_parent(s
         assert not second.exists()
     with Engine.open(shop):
         pass
+
+
+def test_a_terminal_that_closes_stops_the_server_as_it_should(shop):
+    with Served(shop) as server:
+        assert server.ask("/v1/events", "POST", event(1, "hung-up"))[0] == 201
+        server.process.send_signal(signal.SIGHUP)
+        assert server.process.wait(30) == 0
+    with Engine.open(shop) as engine:
+        assert engine.replayed == 0, "closed, not cut off"
 
 
 def started(folder):

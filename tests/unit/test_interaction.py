@@ -150,7 +150,6 @@ def test_a_token_lives_as_long_as_nothing_happens_to_its_user():
     first = histories.token(0)
     assert first is not base
     assert first is histories.token(0)
-    assert first is histories.row(0)
     assert histories.token(1) is other
     histories.apply(part_of(columns([(0, 2, 3)]), np.array([True])))  # an event that says nothing is one all the same
     assert histories.token(0) is not first
