@@ -8,7 +8,6 @@ GET  /implicit/{user}   implicit's ALS: `recommend` with what the user has liked
     python -m bench.rivals PORT FOLDER      FOLDER holds body.json and, for implicit, model.npz and likes.npz
 """
 
-import multiprocessing
 import sys
 from functools import partial
 from pathlib import Path
@@ -16,12 +15,10 @@ from pathlib import Path
 import implicit
 import msgspec
 import scipy.sparse as sp
-from granian.constants import HTTPModes, Interfaces
-from granian.log import LogLevels
-from granian.server import MPServer
 from litestar import Litestar, MediaType, Response, get, post
 from threadpoolctl import threadpool_limits
 
+from bench.worker import serve
 from recengine.types import Event, Receipt, Recommendation
 from recengine.types import Response as Reply
 
@@ -61,18 +58,7 @@ def application(folder: Path) -> Litestar:
 
 
 def main(port: str, folder: str) -> None:
-    multiprocessing.set_start_method("spawn", force=True)
-    server = MPServer(
-        target="rivals",
-        address="127.0.0.1",
-        port=int(port),
-        interface=Interfaces.ASGI,
-        workers=1,
-        http=HTTPModes.http1,
-        websockets=False,
-        log_level=LogLevels.warning,
-    )
-    server.serve(target_loader=partial(application, Path(folder)), wrap_loader=False)
+    serve("rivals", int(port), partial(application, Path(folder)))
 
 
 if __name__ == "__main__":

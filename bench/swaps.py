@@ -8,7 +8,6 @@ these, byte for byte.
 """
 
 import json
-import multiprocessing
 import subprocess
 import sys
 import threading
@@ -21,11 +20,9 @@ from urllib.parse import quote
 import msgspec
 import numpy as np
 import psutil
-from granian.constants import HTTPModes, Interfaces
-from granian.log import LogLevels
-from granian.server import MPServer
 
 from bench import load, shops
+from bench.worker import serve
 from recengine import Engine, Event
 from recengine.server.app import build
 from recengine.server.door import Door
@@ -119,18 +116,7 @@ def served(folder: Path, swaps: int, versions: list[str]) -> Door:
 
 
 def main(folder: str, port: str, swaps: str, *versions: str) -> None:
-    multiprocessing.set_start_method("spawn", force=True)
-    server = MPServer(
-        target="swaps",
-        address="127.0.0.1",
-        port=int(port),
-        interface=Interfaces.ASGI,
-        workers=1,
-        http=HTTPModes.http1,
-        websockets=False,
-        log_level=LogLevels.warning,
-    )
-    server.serve(target_loader=partial(served, Path(folder), int(swaps), list(versions)), wrap_loader=False)
+    serve("swaps", int(port), partial(served, Path(folder), int(swaps), list(versions)))
 
 
 if __name__ == "__main__":

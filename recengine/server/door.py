@@ -125,7 +125,7 @@ class Door:
             if method not in _BODILESS:
                 receive = await read(scope, receive, length, self._config)
             await self._app(scope, receive, answer)
-        except Exception as err:
+        except Exception as err:  # every caller gets an answer: `problems` says what may be said of which error
             if status:  # the answer has begun: nothing can be added to it
                 raise
             for message in answer_of(err, request_id):

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from recengine.errors import RecEngineError
 from recengine.store.catalog import Owner
 from recengine.store.cursor import Cursor
 from recengine.store.database import Database
@@ -168,7 +169,7 @@ class Ledger:
     def _stored(self) -> int:
         try:
             return last_seq(self._database.read())
-        except Exception:  # noqa: BLE001 - the error that made us ask is raised instead
+        except RecEngineError:  # the error that made us ask is raised instead
             return -1
 
     def _vocabularies(self) -> Iterable[tuple[Name, Vocabulary]]:

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recengine import Engine
+from recengine.server.app import build
 
 CONFIG = """
 [[model]]
@@ -81,3 +82,16 @@ def engine(_trained):
     """An open engine for tests that only ask."""
     with Engine.open(_trained) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def behind(_trained, tmp_path_factory):
+    """An engine behind a door, for a module of tests that also tell it things."""
+    path = shutil.copytree(_trained, tmp_path_factory.mktemp("served") / "shop")
+    with Engine.open(path) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def door(behind):
+    return build(behind)

@@ -1,14 +1,11 @@
 """What a hostile or broken caller sends: always a problem with a 4xx that names the place, never a 500, nothing stored."""
 
-import shutil
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recengine import Engine
-from recengine.server.app import build
 from recengine.server.problems import Problem
 from tests.asgi import ask
 
@@ -181,20 +178,8 @@ TARGETS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def engine(_trained, tmp_path_factory):
-    path = shutil.copytree(_trained, tmp_path_factory.mktemp("served") / "shop")
-    with Engine.open(path) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def door(engine):
-    return build(engine)
-
-
-def stored(engine):
-    facts = engine.facts()
+def stored(behind):
+    facts = behind.facts()
     return {name: facts[name] for name in ("users", "items", "last event", "events stored")}
 
 
@@ -210,18 +195,18 @@ def refused(answer):
 
 
 @pytest.mark.parametrize(("method", "target", "body"), BODIES, ids=range(len(BODIES)))
-def test_a_hostile_body_is_refused_and_stores_nothing(engine, door, method, target, body):
-    before = stored(engine)
+def test_a_hostile_body_is_refused_and_stores_nothing(behind, door, method, target, body):
+    before = stored(behind)
     problem = refused(ask(door, target, method, body))
     assert problem.status in {400, 404, 413}
-    assert stored(engine) == before
+    assert stored(behind) == before
 
 
 @pytest.mark.parametrize(("method", "target"), TARGETS, ids=range(len(TARGETS)))
-def test_a_hostile_path_or_query_is_refused(engine, door, method, target):
-    before = stored(engine)
+def test_a_hostile_path_or_query_is_refused(behind, door, method, target):
+    before = stored(behind)
     refused(ask(door, target, method))
-    assert stored(engine) == before
+    assert stored(behind) == before
 
 
 @pytest.mark.parametrize(

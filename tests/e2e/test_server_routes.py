@@ -1,27 +1,12 @@
 """Every route over a real engine, through the door, without a socket: what comes back, and what it changed."""
 
-import shutil
 
 import msgspec
 import pytest
 
-from recengine import Engine
-from recengine.server.app import build
 from recengine.server.routes import HANDLERS
 from recengine.types import Explanation, Item, Receipt, Response, User
 from tests.asgi import ask
-
-
-@pytest.fixture(scope="module")
-def engine(_trained, tmp_path_factory):
-    path = shutil.copytree(_trained, tmp_path_factory.mktemp("served") / "shop")
-    with Engine.open(path) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def door(engine):
-    return build(engine)
 
 
 def reply(answer):
@@ -41,13 +26,13 @@ def bare(response):
 # ---------------------------------------------------------------------------------------------------- recommendations
 
 
-def test_a_user_is_answered_as_the_library_answers(door, engine):
+def test_a_user_is_answered_as_the_library_answers(door, behind):
     got = reply(ask(door, "/v1/users/u1/recommendations?n=5"))
-    assert bare(got) == bare(engine.recommend("u1", 5))
+    assert bare(got) == bare(behind.recommend("u1", 5))
     assert len(got.items) == 5
 
 
-def test_every_wish_of_the_query_reaches_the_engine(door, engine):
+def test_every_wish_of_the_query_reaches_the_engine(door, behind):
     target = (
         "/v1/users/u2/recommendations?n=7&filter=price%20%3C%2050&exclude_seen=purchase&exclude_seen=click&categories_any=bags"
         "&categories_any=hats&categories_none=shoes&deny=i1&deny=i2&pins=i5&caps=brand:2&diversity=0.5&explain=true"
@@ -67,14 +52,14 @@ def test_every_wish_of_the_query_reaches_the_engine(door, engine):
         "deadline_ms": 60000.0,
         "session_id": "s1",
     }
-    assert bare(got) == bare(engine.recommend("u2", 7, **wishes))
+    assert bare(got) == bare(behind.recommend("u2", 7, **wishes))
     assert got.items[0].reasons
 
 
 @pytest.mark.parametrize(("said", "meant"), [("", True), ("&exclude_seen=true", True), ("&exclude_seen=false", False)])
-def test_seen_items_are_left_out_unless_said_otherwise(door, engine, said, meant):
+def test_seen_items_are_left_out_unless_said_otherwise(door, behind, said, meant):
     got = reply(ask(door, f"/v1/users/u3/recommendations?n=60{said}"))
-    assert shown(got) == shown(engine.recommend("u3", 60, exclude_seen=meant))
+    assert shown(got) == shown(behind.recommend("u3", 60, exclude_seen=meant))
 
 
 def test_only_allowed_items(door):
@@ -88,43 +73,43 @@ def test_an_unknown_user_is_cold_and_an_id_may_have_a_slash_and_a_letter_of_any_
         assert got.cold
 
 
-def test_a_kept_reply_is_the_same_with_a_name_of_its_own(door, engine):
+def test_a_kept_reply_is_the_same_with_a_name_of_its_own(door, behind):
     target = "/v1/users/u4/recommendations?n=4"
     first = reply(ask(door, target))
-    hits = engine.facts()["cache hits"]
+    hits = behind.facts()["cache hits"]
     second = reply(ask(door, target))
-    assert engine.facts()["cache hits"] == hits + 1
+    assert behind.facts()["cache hits"] == hits + 1
     assert bare(first) == bare(second)
     assert first.request_id != second.request_id
 
 
-def test_a_request_in_the_body(door, engine):
+def test_a_request_in_the_body(door, behind):
     wish = {"user_id": "u1", "n": 3, "filter": "price < 80", "exclude_seen": ["purchase"], "caps": {"brand": 1}}
     got = reply(ask(door, "/v1/recommendations", "POST", wish))
-    again = engine.recommend("u1", 3, filter="price < 80", exclude_seen=("purchase",), caps={"brand": 1})
+    again = behind.recommend("u1", 3, filter="price < 80", exclude_seen=("purchase",), caps={"brand": 1})
     assert bare(got) == bare(again)
 
 
-def test_a_batch_is_answered_as_one_by_one(door, engine):
+def test_a_batch_is_answered_as_one_by_one(door, behind):
     users = [f"u{k}" for k in range(40)]
     answer = ask(door, "/v1/recommendations/batch", "POST", {"requests": [{"user_id": u, "n": 3} for u in users]})
     assert answer.status == 200
     got = msgspec.json.decode(answer.body, type=dict[str, list[Response]])["responses"]
-    assert [bare(r) for r in got] == [bare(engine.recommend(u, 3)) for u in users]
+    assert [bare(r) for r in got] == [bare(behind.recommend(u, 3)) for u in users]
 
 
-def test_a_visitor_is_answered_from_the_events_in_the_body(door, engine):
+def test_a_visitor_is_answered_from_the_events_in_the_body(door, behind):
     events = [{"item_id": f"i{k}", "type": "click"} for k in range(6)]
     got = reply(ask(door, "/v1/sessions/recommendations", "POST", {"events": events, "n": 5}))
     assert got.user_id is None
     assert not {f"i{k}" for k in range(6)} & set(shown(got))
-    assert shown(got) == shown(engine.recommend(None, 5, events=events))
+    assert shown(got) == shown(behind.recommend(None, 5, events=events))
 
 
-def test_a_given_list_is_put_in_order(door, engine):
+def test_a_given_list_is_put_in_order(door, behind):
     items = [f"i{k}" for k in range(10)]
     got = reply(ask(door, "/v1/rankings", "POST", {"items": items, "user_id": "u1"}))
-    assert bare(got) == bare(engine.rank(items, "u1"))
+    assert bare(got) == bare(behind.rank(items, "u1"))
     assert set(shown(got)) <= set(items)
 
 
@@ -148,22 +133,22 @@ def test_a_reply_is_explained_by_its_name(door):
 
 
 @pytest.mark.parametrize("kind", ["popular", "trending", "latest"])
-def test_lists_that_are_not_for_one_user(door, engine, kind):
+def test_lists_that_are_not_for_one_user(door, behind, kind):
     answer = ask(door, f"/v1/items/{kind}?n=4")
-    assert answer.json["items"] == msgspec.to_builtins(list(getattr(engine, kind)(4)))
+    assert answer.json["items"] == msgspec.to_builtins(list(getattr(behind, kind)(4)))
 
 
-def test_the_popular_of_a_category(door, engine):
+def test_the_popular_of_a_category(door, behind):
     answer = ask(door, "/v1/items/popular?n=4&category=hats")
-    assert [i["item_id"] for i in answer.json["items"]] == [i.item_id for i in engine.popular(4, category="hats")]
+    assert [i["item_id"] for i in answer.json["items"]] == [i.item_id for i in behind.popular(4, category="hats")]
     assert ask(door, "/v1/items/popular?category=nope").status == 400
 
 
-def test_neighbours(door, engine):
+def test_neighbours(door, behind):
     items = ask(door, "/v1/items/i1/similar?n=3").json["items"]
-    assert [i["item_id"] for i in items] == [i.item_id for i in engine.similar_items("i1", 3)]
+    assert [i["item_id"] for i in items] == [i.item_id for i in behind.similar_items("i1", 3)]
     users = ask(door, "/v1/users/u1/similar?n=3").json["users"]
-    assert [(u["user_id"], u["similarity"]) for u in users] == list(engine.similar_users("u1", 3))
+    assert [(u["user_id"], u["similarity"]) for u in users] == list(behind.similar_users("u1", 3))
     assert ask(door, "/v1/items/nope/similar").json["code"] == "unknown-item"
     assert ask(door, "/v1/users/nope/similar").json["code"] == "unknown-user"
 
@@ -180,16 +165,16 @@ def test_an_event_is_felt_by_the_next_answer_even_where_one_was_kept(door):
     assert before[0] not in shown(reply(ask(door, target)))
 
 
-def test_many_events_count_once_each(door, engine):
-    stored = engine.facts()["events stored"]
+def test_many_events_count_once_each(door, behind):
+    stored = behind.facts()["events stored"]
     events = [{"user_id": f"n{k % 7}", "item_id": f"i{k % 9}", "event_id": f"e{k}"} for k in range(200)]
     assert ask(door, "/v1/events", "POST", events).json == {"stored": 200, "duplicates": 0}
     assert ask(door, "/v1/events", "POST", events[:50]).json == {"stored": 0, "duplicates": 50}
-    assert engine.facts()["events stored"] == stored + 200
+    assert behind.facts()["events stored"] == stored + 200
 
 
-def test_a_wrong_event_among_many_stores_none(door, engine):
-    stored = engine.facts()["events stored"]
+def test_a_wrong_event_among_many_stores_none(door, behind):
+    stored = behind.facts()["events stored"]
     good = {"user_id": "u1", "item_id": "i1"}
     for bad, place in (
         ({"user_id": "u1"}, "$[1]"),
@@ -204,13 +189,13 @@ def test_a_wrong_event_among_many_stores_none(door, engine):
             assert answer.json["errors"][0]["place"] == place
         else:
             assert "[1]" in answer.json["detail"]
-    assert engine.facts()["events stored"] == stored
+    assert behind.facts()["events stored"] == stored
 
 
 # ---------------------------------------------------------------------------------------------------- items and users
 
 
-def test_an_item_comes_changes_and_goes(door, engine):
+def test_an_item_comes_changes_and_goes(door, behind):
     body = {"attributes": {"title": "New", "category": "bags", "price": 12.5}}
     assert msgspec.json.decode(ask(door, "/v1/items/new%2F1", "PUT", body).body, type=Receipt).stored == 1
     got = msgspec.json.decode(ask(door, "/v1/items/new%2F1").body, type=Item)
@@ -218,38 +203,38 @@ def test_an_item_comes_changes_and_goes(door, engine):
     assert got.attributes["price"] == 12.5
     assert "new/1" in shown(reply(ask(door, "/v1/users/u1/recommendations?allow=new%2F1")))
     assert ask(door, "/v1/items/new%2F1", "PATCH", {"attributes": {"price": 9.0}}).status == 200
-    got = engine.item("new/1")
+    got = behind.item("new/1")
     assert got.attributes["price"] == 9.0
     assert got.attributes["title"] == "New"
     assert ask(door, "/v1/items/new%2F1", "PATCH", {"available": False}).status == 200
-    assert engine.item("new/1").attributes["title"] == "New"
+    assert behind.item("new/1").attributes["title"] == "New"
     assert shown(reply(ask(door, "/v1/users/u1/recommendations?allow=new%2F1"))) == []
     assert ask(door, "/v1/items/new%2F1", "PUT", {"attributes": {"title": "Again"}}).status == 200
-    assert "price" not in engine.item("new/1").attributes
+    assert "price" not in behind.item("new/1").attributes
     gone = ask(door, "/v1/items/new%2F1", "DELETE")
     assert (gone.status, gone.body) == (204, b"")
     assert ask(door, "/v1/items/new%2F1").status == 404
     assert ask(door, "/v1/items/new%2F1", "DELETE").status == 404
 
 
-def test_many_items_at_once(door, engine):
+def test_many_items_at_once(door, behind):
     items = [{"item_id": f"bulk{k}", "attributes": {"title": f"T{k}", "price": 1.0 + k}} for k in range(50)]
     assert ask(door, "/v1/items", "PUT", items).json["stored"] == 50
     patches = [{"item_id": f"bulk{k}", "attributes": {"price": None}} for k in range(50)]
     assert ask(door, "/v1/items", "PATCH", patches).json["stored"] == 50
-    assert engine.item("bulk7").attributes == {"title": "T7"}
-    assert engine.item("bulk7").available
+    assert behind.item("bulk7").attributes == {"title": "T7"}
+    assert behind.item("bulk7").available
 
 
-def test_a_user_comes_changes_and_is_forgotten(door, engine):
+def test_a_user_comes_changes_and_is_forgotten(door, behind):
     assert ask(door, "/v1/users/visitor", "PUT", {"attributes": {"gender": "f"}}).status == 200
     assert ask(door, "/v1/events", "POST", {"user_id": "visitor", "item_id": "i1"}).status == 201
     assert msgspec.json.decode(ask(door, "/v1/users/visitor").body, type=User).attributes == {"gender": "f"}
     assert ask(door, "/v1/users/visitor", "PATCH", {"attributes": {"gender": "m"}}).status == 200
-    assert engine.user("visitor").attributes == {"gender": "m"}
+    assert behind.user("visitor").attributes == {"gender": "m"}
     assert ask(door, "/v1/users", "PUT", [{"user_id": "visitor"}, {"user_id": "second", "attributes": {"gender": "f"}}]).status == 200
     assert ask(door, "/v1/users", "PATCH", [{"user_id": "second", "attributes": {"gender": None}}]).status == 200
-    assert engine.user("second").attributes == {}
+    assert behind.user("second").attributes == {}
     assert ask(door, "/v1/users/visitor", "DELETE").status == 204
     assert ask(door, "/v1/users/visitor").status == 404
     assert ask(door, "/v1/users/visitor", "DELETE").json["code"] == "unknown-user"
