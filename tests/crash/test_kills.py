@@ -32,12 +32,20 @@ def killed(shop, ledger, figure, *, kills, seed=None):
         for kill in range(kills):
             starts.append(server.start())
             clients.start()
-            time.sleep(rng.uniform(0.05, 0.8))
+            let_run(ledger, rng.uniform(0.05, 0.8), last=kill == kills - 1)
             server.kill(WHOM[kill % len(WHOM)])
             clients.stop()
         starts.append(server.start())
         server.stop()
     told(examine(shop, ledger), figure, ledger, kills=kills, starts=starts, seed=seed)
+
+
+def let_run(ledger, seconds, *, last, patience=60.0):
+    """Let the load run; the last time until every kind of it was acknowledged, however slow the machine is."""
+    end = time.monotonic() + patience
+    time.sleep(seconds)
+    while last and not (ledger.forgotten and any(done for done, _ in ledger.put.values())) and time.monotonic() < end:
+        time.sleep(0.05)
 
 
 def tighten(shop):
@@ -70,12 +78,12 @@ def cut(shop, ledger, figure, library, *, cuts, seed=None):
     tighten(shop)
     with Server(shop) as server:
         clients = Clients(ledger, server.port, seed=seed, mixed=True)
-        for _ in range(cuts):
+        for turn in range(cuts):
             shim = Shim(library, shop, shop.parent / "shim")
             server.environment = shim.environment
             starts.append(server.start())
             clients.start()
-            time.sleep(rng.uniform(0.1, 1.0))
+            let_run(ledger, rng.uniform(0.1, 1.0), last=turn == cuts - 1)
             server.kill()
             clients.stop()
             left = power_cut(shim, rng)
