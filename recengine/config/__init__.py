@@ -5,15 +5,18 @@ tree with its defaults and is the manual.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
 from recengine.config.events import DEFAULT_EVENTS, EventType
+from recengine.config.features import FeatureConfig, Features, TransformKind
 from recengine.config.models import Als, ItemKnn, ModelConfig, Popularity, UserKnn
 from recengine.config.server import Server
 from recengine.config.serving import Candidates, Diversity, Serving
+from recengine.config.sources import Cleaning, Expectation, Source
+from recengine.config.spans import microseconds
 from recengine.config.storage import Storage
 from recengine.config.training import Training
 from recengine.errors import ConfigInvalid
@@ -22,19 +25,26 @@ __all__ = (
     "DEFAULT_EVENTS",
     "Als",
     "Candidates",
+    "Cleaning",
     "Config",
     "Diversity",
     "EventType",
+    "Expectation",
+    "FeatureConfig",
+    "Features",
     "ItemKnn",
     "ModelConfig",
     "Popularity",
     "Server",
     "Serving",
+    "Source",
     "Storage",
     "Training",
+    "TransformKind",
     "UserKnn",
     "commented",
     "load",
+    "microseconds",
     "parse",
 )
 
@@ -54,9 +64,19 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     diversity: Diversity = Diversity()
     training: Training = Training()
     server: Server = Server()
+    source: tuple[Source, ...] = ()
+    expect: tuple[Expectation, ...] = ()
+    cleaning: Cleaning = Cleaning()
+    features: Features = Features()
+    feature: tuple[FeatureConfig, ...] = ()
 
     def __post_init__(self) -> None:
-        for what, names in (("model", [m.name for m in self.model]), ("event", [e.type for e in self.event])):
+        for what, names in (
+            ("model", [m.name for m in self.model]),
+            ("event", [e.type for e in self.event]),
+            ("source", [s.name for s in self.source]),
+            ("feature", [f.name for f in self.feature]),
+        ):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"`[[{what}]]` names must differ, these stand there twice: {', '.join(twice)}")
@@ -99,8 +119,11 @@ def commented(config: Config | None = None) -> str:
     """Render the tree as TOML, each key with its meaning as a comment above it."""
     config = config or Config()
     lines: list[str] = ["# recengine.toml: every key with its value; what is left out has its default."]
+    hints = get_type_hints(Config)
     for section in config.__struct_fields__:
         value = getattr(config, section)
+        if value == ():
+            lines += _form(section, get_args(hints[section])[0])
         for table in value if isinstance(value, tuple) else (value,):
             head = f"[[{section}]]" if isinstance(value, tuple) else f"[{section}]"
             doc = (type(table).__doc__ or "").strip().splitlines()[0]
@@ -112,15 +135,33 @@ def commented(config: Config | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _form(section: str, table: type[msgspec.Struct]) -> list[str]:
+    """Show what an entry of a list that is empty would look like."""
+    hints = get_type_hints(table, include_extras=True)
+    lines = ["", f"# {(table.__doc__ or '').strip().splitlines()[0]} Any number of them:", f"# [[{section}]]"]
+    for field in msgspec.structs.fields(table):
+        default: Any = "" if field.required else field.default
+        if field.default_factory is not msgspec.NODEFAULT:
+            default = field.default_factory()
+        shown = "" if default is None or field.required else f" {msgspec.json.encode(default).decode()}"
+        lines.append(f"# {field.name} ={shown}{_meaning(hints[field.name])}")
+    return lines
+
+
 def _fields(table: msgspec.Struct) -> list[str]:
     hints = get_type_hints(type(table), include_extras=True)
     lines = []
     for name in table.__struct_fields__:
-        meanings = [m.description for m in getattr(hints[name], "__metadata__", ()) if isinstance(m, Meta) and m.description]
         value: Any = getattr(table, name)
-        comment = f"  # {'; '.join(meanings)}" if meanings else ""
+        comment = _meaning(hints[name])
         if value is None:
             lines.append(f"# {name} ={comment}")
         else:
             lines.append(f"{name} = {msgspec.json.encode(value).decode()}{comment}")
     return lines
+
+
+def _meaning(hint: Any) -> str:
+    metas = getattr(hint, "__metadata__", ())
+    meanings = [m.description for m in metas if isinstance(m, Meta) and m.description]
+    return f"  # {'; '.join(meanings)}" if meanings else ""

@@ -1,6 +1,6 @@
 """`[[event]]`: what each type of event says about taste. The weights start from the founding design's reward table."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -15,6 +15,7 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     weight: Annotated[float, Meta(ge=-100, le=100, description="> 0 engaged, < 0 negative evidence, 0 ignored by models")] = 1.0
     seen: Annotated[bool, Meta(description="such an event takes the item out of the user's later replies")] = True
     hides: Annotated[bool, Meta(description="the user never sees the item again, whatever the request says")] = False
+    role: Annotated[Literal["view", "engage", "convert"], Meta(description="what features count such an event as, where its weight is positive")] = "engage"
     value_neutral: Annotated[float | None, Meta(description="a value here counts 0; below it is negative evidence; none = values do not count")] = None
     value_full: Annotated[float | None, Meta(description="a value here counts the full weight")] = None
 
@@ -27,12 +28,12 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 DEFAULT_EVENTS = (
     EventType(type="interaction", weight=1.0),
-    EventType(type="view", weight=0.5),
+    EventType(type="view", weight=0.5, role="view"),
     EventType(type="click", weight=1.0),
     EventType(type="like", weight=2.0),
     EventType(type="share", weight=3.0),
     EventType(type="cart", weight=4.0),
-    EventType(type="purchase", weight=10.0),
+    EventType(type="purchase", weight=10.0, role="convert"),
     EventType(type="rating", weight=2.0, value_neutral=2.5, value_full=5.0),
     EventType(type="ignore", weight=0.0, seen=False),
     EventType(type="dislike", weight=-1.0),

@@ -41,6 +41,9 @@ FLOORS = {
     "": 8,  # `recengine/__init__.py` lifts the public names: from the engine down
 }
 DOORS = {
+    "adbc_driver_manager": ("recengine/store/",),
+    "adbc_driver_postgresql": ("recengine/store/",),
+    "adbc_driver_sqlite": ("recengine/store/",),
     "duckdb": ("recengine/store/",),
     "onnxruntime": ("recengine/onnx.py",),
     "lightgbm": ("recengine/trees.py",),

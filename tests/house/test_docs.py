@@ -62,6 +62,11 @@ def configuration():
         "diversity": [config.Diversity],
         "training": [config.Training],
         "server": [config.Server],
+        "source": [config.Source],
+        "expect": [config.Expectation],
+        "cleaning": [config.Cleaning],
+        "features": [config.Features],
+        "feature": [config.FeatureConfig],
     }
     assert set(sections) == {f.name for f in msgspec.structs.fields(config.Config)}, "a section is missing here"
     return sorted({key for section, structs in sections.items() for struct in structs for key in keys(struct, f"{section}.")})
