@@ -1,0 +1,89 @@
+"""The one place where SQL is put together: names of foreign columns and files come in, quoted; values never do.
+
+Everything that can be written down is a file in `sql/`; what stands here depends on columns that only the data knows.
+In this folder, by noun: `names` quotes; `relations` and `values` read what is foreign; `attributes` and `versions`
+write what the catalogue knows of items and users; `backups` copies whole databases.
+"""
+
+from recengine.store.compose.attributes import (
+    add_attribute,
+    attribute_fault,
+    attribute_value,
+    field,
+    survey_attributes,
+)
+from recengine.store.compose.backups import (
+    attach,
+    copy_database,
+    detach,
+    table_digest,
+)
+from recengine.store.compose.names import literal, quoted
+from recengine.store.compose.relations import (
+    count_of,
+    describe,
+    describe_fields,
+    drop,
+    has_table,
+    quarantine,
+    rejects,
+    select,
+    source_view,
+    text_types,
+)
+from recengine.store.compose.values import (
+    id_text,
+    order_extent,
+    order_ranges,
+    parsed_number,
+    text_number,
+    text_time,
+    trimmed_text,
+    whole_number,
+)
+from recengine.store.compose.versions import (
+    append_versions,
+    append_whole_versions,
+    fill_versions,
+    read_versions,
+    stage_versions,
+    versions_in_force,
+)
+
+__all__ = (
+    "add_attribute",
+    "append_versions",
+    "append_whole_versions",
+    "attach",
+    "attribute_fault",
+    "attribute_value",
+    "copy_database",
+    "count_of",
+    "describe",
+    "describe_fields",
+    "detach",
+    "drop",
+    "field",
+    "fill_versions",
+    "has_table",
+    "id_text",
+    "literal",
+    "order_extent",
+    "order_ranges",
+    "parsed_number",
+    "quarantine",
+    "quoted",
+    "read_versions",
+    "rejects",
+    "select",
+    "source_view",
+    "stage_versions",
+    "survey_attributes",
+    "table_digest",
+    "text_number",
+    "text_time",
+    "text_types",
+    "trimmed_text",
+    "versions_in_force",
+    "whole_number",
+)
