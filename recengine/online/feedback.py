@@ -3,7 +3,7 @@
 One thread takes whatever waits, makes it durable with one fdatasync, folds it into the state and wakes the callers; the
 next sync starts as soon as the last one ended, so that the group grows with the load and nobody waits for a timer.
 Why the fold comes before the acknowledgement: whoever is told that an event is stored gets, from then on, replies that
-reflect it. DuckDB follows behind, in batches (`store/ledger.py`).
+reflect it. DuckDB follows behind, in batches (`follower.py`).
 
 While an ingest holds the store (`held`), groups are made durable, and folded and acknowledged right after it: rows of
 new ids and numbers of events have one order, in memory, in the store and in a replay.
@@ -11,7 +11,6 @@ new ids and numbers of events have one order, in memory, in the store and in a r
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import compress
@@ -21,11 +20,12 @@ import msgspec
 
 from recengine.errors import BadRequest, EngineFault, RecEngineError, StoreFailed
 from recengine.online.admission import Admission
+from recengine.online.follower import BEHIND, Follower, Gate
+from recengine.online.frames import Group
 from recengine.online.notes import LIMIT, Notes
 from recengine.online.recent import LIMIT as REMEMBERED
 from recengine.online.recent import Recent
-from recengine.online.replay import mend
-from recengine.online.state import Group, State
+from recengine.online.state import State
 from recengine.store.database import Database
 from recengine.store.events import recent_event_ids
 from recengine.store.journal import Journal
@@ -39,14 +39,8 @@ log = logging.getLogger(__name__)
 
 Done: TypeAlias = Callable[[Receipt | RecEngineError], None]
 
-BEHIND = 16_384
-"""Frames that may wait for DuckDB before it is woken ahead of time."""
-SECONDS = 1.0
-"""Between two batches for DuckDB."""
 NOTED = 1.0
 """Seconds that a decision may wait for the journal: a crash loses at most these."""
-MENDED = 2.0
-"""Seconds between two readings of the users whose events came late."""
 PATIENCE = 10.0
 """Seconds that a batch waits for that room."""
 QUEUE = 200_000
@@ -92,8 +86,7 @@ class Feedback:
         self._state = state
         self._ledger = ledger
         self._admission = Admission(state, recent)
-        self._gate = threading.Lock()  # guards the fold
-        self._held = False
+        self._gate = Gate()  # guards the fold
         self._later: list[_Group] = []
         self._postponed = 0
         self._queue = threading.Lock()  # guards what follows
@@ -102,13 +95,9 @@ class Feedback:
         self._waiting: list[_Submission] = []
         self._notes = Notes()
         self._closed = self._broken = False
-        self._behind = threading.Event()
-        self._threads = [
-            threading.Thread(target=run, name=name, daemon=True)
-            for run, name in ((self._run, "recengine-feedback"), (self._follow, "recengine-ledger"))
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._follower = Follower(database, journal, state, ledger, self._gate)
+        self._thread = threading.Thread(target=self._run, name="recengine-feedback", daemon=True)
+        self._thread.start()
 
     @property
     def dropped(self) -> int:
@@ -189,7 +178,7 @@ class Feedback:
             frames += len(payloads)
             if self._ledger.behind >= BEHIND:
                 self._ledger.flush()
-        self._mend()
+        self._follower.mend()
         return frames
 
     def flush(self) -> None:
@@ -202,7 +191,7 @@ class Feedback:
         if self._notes:
             self.put(())
         self._ledger.flush()
-        self._mend()
+        self._follower.mend()
 
     @contextmanager
     def held(self, then: Callable[[], None]) -> Iterator[None]:
@@ -214,7 +203,7 @@ class Feedback:
         """
         with self._gate:
             self._ledger.flush()
-            self._held, last = True, self._state.last_event
+            self._gate.held, last = True, self._state.last_event
         try:
             yield
         finally:
@@ -232,7 +221,7 @@ class Feedback:
                         self._tell(group.taken, [_BROKEN] * len(group.taken))
                     raise
                 finally:
-                    self._held = False
+                    self._gate.held = False
             for group in later:
                 self._tell(group.taken, group.receipts)
 
@@ -249,9 +238,9 @@ class Feedback:
             self._closed = True
             self._wake.notify()
             self._room.notify_all()
-        self._behind.set()
-        for thread in self._threads:
-            thread.join()
+        self._follower.stop()
+        self._thread.join()
+        self._follower.join()
         try:
             self._ledger.flush()
         finally:
@@ -312,7 +301,7 @@ class Feedback:
             return
         group = _Group(first + len(payloads) - 1, frames, taken, results)
         with self._gate:
-            if self._held:  # told when it is felt
+            if self._gate.held:  # told when it is felt
                 self._later.append(group)
                 self._postponed += len(frames)
                 return
@@ -320,7 +309,7 @@ class Feedback:
                 self._fold(group.seq, frames)
         self._tell(taken, results)
         if self._ledger.behind >= BEHIND:
-            self._behind.set()
+            self._follower.wake()
 
     def _put_back(self, notes: Sequence[DecisionFrame]) -> None:
         """Keep decisions for a journal that refused, unless there is no later."""
@@ -355,28 +344,3 @@ class Feedback:
                 submission.done(result)
             except Exception:  # one caller's trouble, such as an event loop that has ended, is not another's
                 log.exception("a caller could not be told of its receipt")
-
-    def _follow(self) -> None:
-        """Bring DuckDB after, until closed."""
-        mended = time.monotonic()
-        while not self._closed:
-            self._behind.wait(SECONDS)
-            self._behind.clear()
-            try:
-                self._ledger.flush()
-                if time.monotonic() - mended > MENDED:
-                    mended = time.monotonic()
-                    self._mend()
-            except Exception as err:  # without this thread DuckDB would never follow; the journal holds what it lacks
-                if isinstance(err, StoreFailed):
-                    self._journal.relieve()  # on a full disk it commits in the room that the journal kept back
-                log.exception("the database does not follow the journal")
-                time.sleep(1.0)
-
-    def _mend(self) -> None:
-        """Put the entries of users with late events in the order of time, from the store."""
-        if self._state.late:
-            with self._gate:
-                if not self._held:
-                    self._ledger.flush()
-                    mend(self._state, self._database)

@@ -8,7 +8,8 @@ from time import time_ns
 import numpy as np
 
 from recengine.config import Config, Serving
-from recengine.online.state import EventsFrame, HistoriesFrame, ItemsFrame, SessionsFrame, State, UsersFrame
+from recengine.online.frames import EventsFrame, HistoriesFrame, ItemsFrame, SessionsFrame, UsersFrame
+from recengine.online.state import State
 from recengine.store.catalog import read_items, read_users
 from recengine.store.database import Database
 from recengine.store.events import order_kind, read_events, read_session_events, span

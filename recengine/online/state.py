@@ -2,10 +2,10 @@
 
 `apply(seq, frame)` is its only mutator, for the first load, for what is learned live, after a restart and in a replay.
 
-Two kinds of frames: those that the store gives (columns of any size, for the opening and after an ingest) and `Group`,
-some frames of the journal, which carry ids as text. Folding a group gives ids their rows and events their numbers, in
-the order of the journal, so that every fold of the same frames comes to the same; what a group came to (`Folded`) is
-what the store has yet to write.
+Two kinds of frames (`frames.py`): those that the store gives (columns of any size, for the opening and after an ingest)
+and `Group`, some frames of the journal, which carry ids as text. Folding a group gives ids their rows and events their
+numbers, in the order of the journal, so that every fold of the same frames comes to the same; what a group came to
+(`Folded`) is what the store has yet to write.
 
 What requests read - histories, the two catalogues, vocabularies, consents - lives here and nowhere else; factors and
 neighbours live in the deployment.
@@ -14,14 +14,22 @@ neighbours live in the deployment.
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from threading import Lock
-from typing import Any, TypeAlias
+from typing import Any
 
-import msgspec
 import numpy as np
 
 from recengine.config import EventType, Serving
 from recengine.online.catalogues import revised, unlabelled
 from recengine.online.counters import Counters
+from recengine.online.frames import (
+    EventsFrame,
+    Group,
+    HistoriesFrame,
+    ItemsFrame,
+    SessionsFrame,
+    StateFrame,
+    UsersFrame,
+)
 from recengine.online.histories import Histories
 from recengine.online.sessions import Sessions
 from recengine.store.events import OrderKind
@@ -40,70 +48,12 @@ from recengine.types.frames import (
     UserFrame,
 )
 
-__all__ = (
-    "EventsFrame",
-    "Group",
-    "HistoriesFrame",
-    "ItemsFrame",
-    "SessionsFrame",
-    "State",
-    "StateFrame",
-    "UsersFrame",
-    "kind_of",
-)
+__all__ = ("State", "kind_of")
 
 
 def kind_of(time: int | None) -> OrderKind:
     """Tell what the order of the first event means: moments, unless it says an integer too small for one."""
     return "timestamp" if time is None or time >= MICROSECONDS_FROM else "integer"
-
-
-class EventsFrame(msgspec.Struct, frozen=True):
-    """New events of the store, ordered by (user, time, seq)."""
-
-    events: EventColumns
-    n_users: int
-    n_items: int
-    kind: OrderKind | None
-    """What their order means."""
-    last_event: int
-    """The last number that was ever given; those of forgotten events are not given again."""
-    whole: bool = False
-    """These are all events there are: they make a new base."""
-
-
-class HistoriesFrame(msgspec.Struct, frozen=True):
-    """All events of some users, ordered by (user, time, seq): what stood in the order of arrival is put right."""
-
-    events: EventColumns
-
-
-class SessionsFrame(msgspec.Struct, frozen=True):
-    """The events of the latest visits that the store holds, in the order in which they came."""
-
-    names: Sequence[str]
-    events: EventColumns
-
-
-class ItemsFrame(msgspec.Struct, frozen=True):
-    """The catalogue as it stands in the store."""
-
-    items: Catalogue
-
-
-class UsersFrame(msgspec.Struct, frozen=True):
-    """The users as they stand in the store."""
-
-    users: Catalogue
-
-
-class Group(msgspec.Struct, frozen=True):
-    """Frames of the journal that follow each other; `seq` is that of the last."""
-
-    frames: Sequence[Frame]
-
-
-StateFrame: TypeAlias = EventsFrame | HistoriesFrame | SessionsFrame | ItemsFrame | UsersFrame | Group
 
 
 @home

@@ -4,7 +4,7 @@ import numpy as np
 
 from recengine import Engine
 from recengine.online.catalogues import revised
-from recengine.online.state import ItemsFrame
+from recengine.online.frames import ItemsFrame
 from recengine.store.versions import append_live_versions
 from recengine.types import Request
 from recengine.types.frames import ItemFrame

@@ -7,8 +7,9 @@ import pytest
 from recengine.config import Config
 from recengine.online.context import PERSONALISATION
 from recengine.online.counters import step_for
+from recengine.online.frames import EventsFrame
 from recengine.online.recommender import Recommender
-from recengine.online.state import EventsFrame, State
+from recengine.online.state import State
 from recengine.store.vocab import Vocabularies, Vocabulary
 from recengine.types import EventColumns, Request, SessionEvent
 from tests.laws.world import CATEGORIES, N_ITEMS, N_USERS, TYPES, patient, world

@@ -11,8 +11,9 @@ from recengine.algorithms.popularity import Popularity
 from recengine.algorithms.registry import create
 from recengine.config import Als, Config
 from recengine.features.interaction import event_weights, interactions
+from recengine.online.frames import EventsFrame
 from recengine.online.recommender import Recommender
-from recengine.online.state import EventsFrame, State
+from recengine.online.state import State
 from recengine.retrieval.deployment import Member, assemble
 from recengine.store.vocab import Vocabularies, Vocabulary
 from recengine.types import NO_TIME, Catalogue, Column, EventColumns, Mask, Query, TrainingData
