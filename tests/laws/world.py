@@ -95,8 +95,13 @@ def tastes_by_gender():
 
 
 @cache
+def standard(seed):
+    return made(seed, Config(model=patient(Config().model)), None)
+
+
 def world(seed=0, *, config=None):
-    return made(seed, config or Config(model=patient(Config().model)), None)
+    """The standard shop of a seed is shared; one with a configuration of its own is not."""
+    return standard(seed) if config is None else made(seed, config, None)
 
 
 def made(seed, config, users):
