@@ -1,0 +1,180 @@
+"""Count what happens to every item, in buckets of an hour; the door is recengine/kernels/tallies.py."""
+from libc.math cimport INFINITY, NAN
+from libc.stdint cimport INT64_MIN, int32_t, int64_t, uint8_t
+from libc.stdlib cimport free, malloc
+
+from tally cimport DAY, MOMENTS, Hour, State, Tally, Waiting, advance, bucket_of, fold, grow, rolled, start, stop
+
+cdef extern from *:
+    """
+    #define UNIT 1024.0
+    #define CONVERSIONS 20.0
+    #define RATINGS 5.0
+    """
+    const double UNIT  # amounts to a rating
+    const double CONVERSIONS  # engaged events that every item is thought to have had, at the rate of all
+    const double RATINGS  # and ratings, at the mean of all
+    void __builtin_prefetch(const void *) noexcept nogil
+
+cdef enum:
+    VALUES = 13
+    BLOCK = 2048  # probes whose values are written together
+    AHEAD = 8  # candidates between the one that is read and the one whose record is fetched
+
+cdef struct Shared:
+    double conversion, rating  # of all items
+    bint timed
+
+
+cdef inline Shared shared(const State *s) noexcept nogil:
+    cdef Shared all
+    all.conversion = s.converted / s.engaged if s.engaged > 0 else NAN
+    all.rating = s.rated / UNIT / s.ratings if s.ratings > 0 else NAN
+    all.timed = s.now >= MOMENTS and (s.moments > 0 or s.events == 0)
+    return all
+
+
+cdef inline void read_one(State *s, int64_t item, int64_t t, int64_t since, Shared all, float *out, int64_t stride) noexcept nogil:
+    """Write the values of one item, `stride` apart; ITEM_VALUES in features/item.py names them in this order."""
+    cdef Tally *row = s.items + item if item < s.n else &s.blank
+    cdef double first, hour = <double> s.reached
+    if row.rolled != s.reached:
+        rolled(s, row)
+    if all.timed:
+        first = row.first
+        if since != INT64_MIN and since <= t:
+            first = min(first, <double> bucket_of(since))
+        out[0] = <float> row.engaged[0]
+        out[stride] = <float> row.engaged[1]
+        out[2 * stride] = <float> row.engaged[2]
+        out[4 * stride] = <float> row.converted[0]
+        out[5 * stride] = <float> row.converted[1]
+        out[6 * stride] = <float> ((row.converted[1] + CONVERSIONS * all.conversion) / (row.engaged[2] + CONVERSIONS))
+        out[7 * stride] = <float> (row.engaged[1] / s.days[1] - (row.engaged[2] - row.engaged[1]) / (s.days[2] - s.days[1]))
+        out[8 * stride] = <float> row.decayed
+        out[9 * stride] = <float> ((hour - first) / DAY if first != INFINITY else NAN)
+        out[10 * stride] = <float> ((hour - row.last) / DAY if row.last != -INFINITY else NAN)
+    else:
+        out[0] = out[stride] = out[2 * stride] = out[4 * stride] = out[5 * stride] = out[6 * stride] = <float> NAN
+        out[7 * stride] = out[8 * stride] = out[9 * stride] = out[10 * stride] = <float> NAN
+    out[3 * stride] = <float> row.ever
+    out[11 * stride] = <float> ((row.rated / UNIT + RATINGS * all.rating) / (row.ratings + RATINGS))
+    out[12 * stride] = <float> row.ratings
+
+
+cdef class Tallies:
+    """The counts of all items; not to be used by two threads without the GIL."""
+
+    cdef State s
+
+    def __cinit__(self, int64_t w1, int64_t w2, int64_t w3, int64_t half_life, int64_t n_items):
+        start(&self.s, w1, w2, w3, half_life)
+        if grow(&self.s, n_items):
+            raise MemoryError
+
+    def __dealloc__(self):
+        stop(&self.s)
+
+    @property
+    def n(self):
+        """Items that have a record."""
+        return self.s.n
+
+    @property
+    def memory(self):
+        """Bytes."""
+        cdef int64_t i, hours = 0
+        for i in range(self.s.n):
+            hours += self.s.items[i].capacity
+        return sizeof(State) + self.s.capacity * sizeof(Tally) + hours * sizeof(Hour) + self.s.waiting_capacity * sizeof(Waiting)
+
+    def advance(self, int64_t t):
+        """Reach the hour of t."""
+        if advance(&self.s, t):
+            raise MemoryError
+
+    def fold(self, const int32_t[::1] items, const int64_t[::1] times, const uint8_t[::1] flags, const double[::1] amounts, order, bint again):
+        """Count n events, in `order` (int64 positions) or as they stand; returns how many of those to take out `again` were not there, -1 for a bad item."""
+        cdef int64_t i, at, missing = 0, n = items.shape[0]
+        cdef int met
+        cdef const int64_t[::1] ordered = order
+        for i in range(n):
+            if items[i] < 0:
+                return -1
+        for i in range(n):
+            at = ordered[i] if ordered is not None else i
+            met = fold(&self.s, items[at], times[at], flags[at], amounts[at], again)
+            if met < 0:
+                raise MemoryError
+            missing += met
+        return missing
+
+    def read(self, const int32_t[::1] items, int64_t t, const int64_t[::1] since, float[:, ::1] out):
+        """Fill `out` (13, n) as of t; returns the position of a negative item, or -1."""
+        cdef int64_t i, n = items.shape[0], n_since = since.shape[0]
+        cdef const int64_t *began = &since[0] if n_since else NULL
+        cdef State *s = &self.s
+        cdef Shared all
+        if advance(s, t):
+            raise MemoryError
+        all = shared(s)
+        for i in range(n):
+            if items[i] < 0:
+                return i
+            if i + AHEAD < n and 0 <= items[i + AHEAD] < s.n:
+                __builtin_prefetch(s.items + items[i + AHEAD])
+                __builtin_prefetch(<char *> (s.items + items[i + AHEAD]) + 64)
+            read_one(s, items[i], t, began[items[i]] if items[i] < n_since else INT64_MIN, all, &out[0, i], n)
+        return -1
+
+
+def sweep(const int64_t[::1] windows, int64_t half_life, const int32_t[::1] items, const int64_t[::1] times, const uint8_t[::1] flags, const double[::1] amounts,
+          const int64_t[::1] order, const int32_t[::1] asked, const int64_t[::1] moments, const int64_t[::1] turns, const int64_t[::1] since, float[:, ::1] out):
+    """Fill `out` (13, m): item asked[p] at moments[p] after the events before that moment.
+
+    `order` (n,) sorts the events by time, `turns` (m,) the probes. Returns False where an item is negative.
+    """
+    cdef State s
+    cdef int64_t i, at, probe, block = 0, e = 0, n = items.shape[0], m = asked.shape[0], n_since = since.shape[0]
+    cdef const int64_t *began = &since[0] if n_since else NULL
+    cdef float *values = NULL
+    cdef int met = 0, v
+    for i in range(n):
+        if items[i] < 0:
+            return False
+    for i in range(m):
+        if asked[i] < 0:
+            return False
+    start(&s, windows[0], windows[1], windows[2], half_life)
+    try:
+        values = <float *> malloc(VALUES * BLOCK * sizeof(float))
+        if values == NULL:
+            raise MemoryError
+        with nogil:
+            while block < m:
+                for i in range(block, min(block + BLOCK, m)):
+                    probe = turns[i]
+                    while e < n and times[order[e]] < moments[probe]:
+                        at = order[e]
+                        if e + AHEAD < n and items[order[e + AHEAD]] < s.n:
+                            __builtin_prefetch(s.items + items[order[e + AHEAD]])
+                        met = advance(&s, times[at]) or fold(&s, items[at], times[at], flags[at], amounts[at], False)
+                        if met:
+                            break
+                        e += 1
+                    met = met or advance(&s, moments[probe])
+                    if met:
+                        break
+                    read_one(&s, asked[probe], moments[probe], began[asked[probe]] if asked[probe] < n_since else INT64_MIN, shared(&s), values + i - block, BLOCK)
+                if met:
+                    break
+                for v in range(VALUES):  # a row at a time: probes in order of time lie anywhere in `out`
+                    for i in range(block, min(block + BLOCK, m)):
+                        out[v, turns[i]] = values[v * BLOCK + i - block]
+                block += BLOCK
+    finally:
+        free(values)
+        stop(&s)
+    if met:
+        raise MemoryError
+    return True
