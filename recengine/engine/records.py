@@ -17,6 +17,7 @@ from recengine.online.pages import page
 from recengine.store.decisions import count_decisions
 from recengine.store.homes import Forgotten
 from recengine.store.sequence import erase_owed
+from recengine.store.tables import count_external
 from recengine.store.vocab import valid_id
 from recengine.types import Event, Item, Receipt, User
 from recengine.types.frames import EraseFrame, ItemFrame
@@ -112,6 +113,7 @@ class Records(Held):
         self._feedback.flush()
         row = self._ids.users.row(user_id)
         known = row >= 0 or count_decisions(self._database, user_id) > 0
+        known = known or count_external(self._database, user_id) > 0
         if known:
             self._journal.turn()  # what was before goes with the segments that are dropped
             self._feedback.put((EraseFrame(user_id, _now()),))

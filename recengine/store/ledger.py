@@ -231,15 +231,17 @@ def _append_consents(cursor: Cursor, parts: Sequence[Consents]) -> None:
 
 def _forget(cursor: Cursor, part: Forgotten) -> None:
     if part.user < 0:
-        cursor.execute(query("store/forget_decisions"), {"name": part.name})
+        for name in _BY_NAME:
+            cursor.execute(query(f"store/forget_{name}"), {"name": part.name})
         return
     cursor.execute(query("store/keep_last_event"))
     cursor.execute(query("store/forget_unnamed_decisions"), {"user": part.user})
     cursor.execute(query("store/forget_sessions"), {"sessions": list(part.sessions)})
     for name in TABLES:
-        cursor.execute(query(f"store/forget_{name}"), {"user": part.user} if name in _BY_ROW else {"name": part.name})
+        cursor.execute(query(f"store/forget_{name}"), {"name": part.name} if name in _BY_NAME else {"user": part.user})
 
 
-TABLES = ("event_ids", "events", "user_versions", "consents", "decisions", "user_ids")
+TABLES = ("event_ids", "events", "user_versions", "consents", "decisions", "external_values", "user_ids")
 """Tables that hold what a user did, was or was shown, in the order in which they forget."""
-_BY_ROW = frozenset(TABLES) - {"decisions"}
+_BY_NAME = ("decisions", "external_values")
+"""Those that may hold something of one who has no row."""

@@ -31,6 +31,11 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "extend_decisions_request",
         "extend_decisions_same_as",
     ),
+    (
+        "create_pulls",
+        "create_external_columns",
+        "create_external_values",
+    ),
 )
 """Step v (counted from 0) leads from schema v to v + 1; each is a list of queries in `sql/store`."""
 
