@@ -19,6 +19,7 @@ __all__ = (
     "DirectoryInvalid",
     "EmptyData",
     "EngineFault",
+    "ExpectationFailed",
     "GateFailed",
     "ModelError",
     "NotFitted",
@@ -173,6 +174,12 @@ class RowsRefused(DataError, ValueError):
     """`--strict` met a bad row; nothing was written."""
 
     code = "rows-refused"
+
+
+class ExpectationFailed(DataError, ValueError):
+    """Incoming data are not what `[[expect]]` says they must be; nothing was written."""
+
+    code = "expectation-failed"
 
 
 class EmptyData(DataError, ValueError):

@@ -13,6 +13,7 @@ from msgspec import Meta
 from recengine.config.events import DEFAULT_EVENTS, EventType
 from recengine.config.features import FeatureConfig, Features, TransformKind
 from recengine.config.models import Als, ItemKnn, ModelConfig, Popularity, UserKnn
+from recengine.config.moments import Moments
 from recengine.config.server import Server
 from recengine.config.serving import Candidates, Diversity, Serving
 from recengine.config.sources import Cleaning, Expectation, Source
@@ -34,6 +35,7 @@ __all__ = (
     "Features",
     "ItemKnn",
     "ModelConfig",
+    "Moments",
     "Popularity",
     "Server",
     "Serving",
@@ -80,6 +82,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"`[[{what}]]` names must differ, these stand there twice: {', '.join(twice)}")
+        known = {"events", "items", "users"} | {s.name for s in self.source}
+        for expectation in self.expect:
+            if expectation.source not in known:
+                raise ValueError(f"`[[expect]]` of {expectation.source!r}: there is no such source; known: {', '.join(sorted(known))}")
         taken = sorted(RESERVED & {m.name for m in self.model})
         if taken:
             raise ValueError(f"`[[model]]` cannot be called {taken[0]}: a candidate source of recengine is")

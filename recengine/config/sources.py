@@ -1,11 +1,14 @@
 """`[[source]]`, `[[expect]]`, `[cleaning]`: where data comes from, what it must look like, what is put right."""
 
+import math
+from datetime import UTC, date, datetime
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Meta
 
-from recengine.config.spans import SPAN
+from recengine.config.spans import SPAN, microseconds
 
 __all__ = ("Cleaning", "Expectation", "Source")
 
@@ -48,6 +51,22 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     refers: Annotated[Literal["items", "users"] | None, Meta(description="every value is the id of a described item or user")] = None
     otherwise: Annotated[Literal["refuse", "quarantine", "clip", "report"], Meta(description="refuse the whole batch; set the rows aside; clip a number to min and max; or only say so")] = "refuse"
 
+    def __post_init__(self) -> None:
+        where = f"expectation of {self.source}.{self.column}"
+        said = (self.type, self.min, self.max, self.values, self.null_share, self.fresh, self.refers)
+        if not self.unique and all(what is None for what in said):
+            raise ValueError(f"{where} says nothing: give type, min, max, values, null_share, unique, fresh or refers")
+        if any(bound is not None and not math.isfinite(bound) for bound in (self.min, self.max)):
+            raise ValueError(f"{where}: min and max are finite")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"{where}: min {self.min:g} is above max {self.max:g}")
+        if self.values == ():
+            raise ValueError(f"{where}: values lists nothing")
+        if self.otherwise == "clip" and self.min is None and self.max is None:
+            raise ValueError(f"{where}: clip needs min or max")
+        if self.otherwise in {"quarantine", "clip"} and self.fresh is not None:
+            raise ValueError(f"{where}: data that are not fresh can be refused or reported, no row of them is at fault")
+
 
 class Cleaning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What incoming events are screened for, and what is put right."""
@@ -58,3 +77,17 @@ class Cleaning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     bot_events: Annotated[int, Meta(ge=0, description="a user with more events within one minute is taken for a machine, and its events of that day are set aside; 0 = never")] = 600
     repeat_seconds: Annotated[float, Meta(ge=0, le=86_400, description="the same user, item and type again within so many seconds is a duplicate; 0 = only what is the same in all")] = 0.0
     clip_values: Annotated[float, Meta(ge=0, le=0.5, description="clip values below this quantile and above 1 - this; 0 = not at all")] = 0.0
+
+    def __post_init__(self) -> None:
+        try:
+            earliest = date.fromisoformat(self.earliest)
+        except ValueError:
+            raise ValueError(f"earliest: {self.earliest!r} is no day") from None
+        if earliest.year < 1970 or earliest > datetime.now(UTC).date():
+            raise ValueError(f"earliest: expected a day from 1970 to today, got {self.earliest}")
+        microseconds(self.ahead)
+        if self.timezone != "UTC":
+            try:
+                ZoneInfo(self.timezone)
+            except (OSError, ValueError, LookupError):
+                raise ValueError(f"timezone: {self.timezone!r} is not known, such as Europe/Berlin") from None
