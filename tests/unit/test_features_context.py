@@ -1,0 +1,110 @@
+"""Features of the moment, of the place, and of two other features."""
+
+import operator
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recengine.config import Config
+from recengine.features.context import CONTEXT_LABELS, CONTEXT_VALUES, read_context, read_contexts
+from recengine.features.derived import crosses, derive
+from recengine.types import NO_TIME
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MOMENTS = st.datetimes(datetime(1973, 4, 1), datetime(9999, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
+LABELS = {"context.device": ("phone", "tablet"), "context.location": ("fr", "uk"), "context.referrer": ("search",)}
+
+
+def micros(moment):
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+@given(st.lists(MOMENTS, max_size=9))
+def test_the_calendar_is_that_of_the_standard_library(moments):
+    times = np.array([micros(m) for m in moments], np.int64)
+    got = read_contexts(times)
+    assert got.shape == (len(CONTEXT_VALUES), len(moments))
+    for column, moment in enumerate(moments):
+        said = [moment.hour, moment.weekday(), float(moment.weekday() >= 5), moment.timetuple().tm_yday - 1]
+        assert got[:4, column].tolist() == said
+        assert read_context(micros(moment), {}, LABELS)[:4].tolist() == said
+
+
+@pytest.mark.parametrize("year", [1996, 1999, 2000, 2001, 2023, 2024, 2099, 2100, 2104, 2400])
+def test_the_turn_of_years_and_of_february_is_counted_right(year):
+    for day in ((1, 1), (2, 28), (3, 1), (12, 31)):
+        moment = datetime(year, *day, 23, 59, 59, 999_999, tzinfo=UTC)
+        assert read_context(micros(moment), {}, {})[3] == moment.timetuple().tm_yday - 1
+
+
+def test_what_is_no_moment_has_no_clock_in_both_ways():
+    times = np.array([0, 7, 10**14 - 1, -5, NO_TIME], np.int64)
+    assert np.isnan(read_contexts(times)).all()
+    for time in times.tolist():
+        assert np.isnan(read_context(time, {}, {})).all()
+
+
+def test_one_request_and_a_column_of_moments_agree_to_the_bit():
+    times = np.random.default_rng(0).integers(10**14, 4 * 10**15, 500)
+    column = read_contexts(times)
+    alone = np.stack([read_context(t, {}, LABELS) for t in times.tolist()], axis=1)
+    np.testing.assert_array_equal(column, alone)
+    assert column.dtype == alone.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("told", "values"),
+    [
+        ({}, [None] * 4),
+        ({"device": "tablet", "location": "fr", "referrer": "search", "position": 3}, [1, 0, 0, 3]),
+        ({"device": ["phone", "tablet"], "location": [], "position": 2.5}, [0, None, None, 2.5]),
+        ({"device": "watch", "location": 7, "referrer": None, "position": "top"}, [None] * 4),
+        ({"device": True, "position": True}, [None] * 4),
+        ({"position": float("nan")}, [None] * 4),
+        ({"position": 1e300, "weather": "rain"}, [None] * 4),
+    ],
+)
+def test_what_a_request_tells_becomes_codes_and_what_it_does_not_is_missing(told, values):
+    got = read_context(10**15, told, LABELS)[4:]
+    assert [None if np.isnan(v) else v for v in got] == values
+
+
+def test_without_labels_no_category_is_known():
+    assert np.isnan(read_context(10**15, dict.fromkeys(CONTEXT_LABELS, "phone"), {})[4:7]).all()
+
+
+OPS = {"ratio": operator.truediv, "product": operator.mul, "difference": operator.sub, "same": operator.eq}
+FLOATS = st.lists(st.floats(width=32, allow_infinity=False), min_size=1, max_size=6)
+
+
+@given(FLOATS, FLOATS, st.sampled_from(list(OPS)))
+def test_two_features_make_one_value_by_value(left, right, op):
+    n = min(len(left), len(right))
+    a, b = np.array(left[:n], np.float32), np.array(right[:n], np.float32)
+    a.setflags(write=False)
+    got, into = derive(op, a, b), np.empty((2, n), np.float32)
+    assert derive(op, a, b, into[1]) is not None
+    for position in range(n):
+        x, y = a[position], b[position]
+        with np.errstate(all="ignore"):
+            wanted = np.float32(OPS[op](x, y))
+        if np.isnan(x) or np.isnan(y) or not np.isfinite(wanted):
+            wanted = np.float32(np.nan)
+        np.testing.assert_array_equal(got[position], wanted)
+        np.testing.assert_array_equal(into[1, position], wanted)
+
+
+def test_a_value_of_the_user_is_set_against_each_item():
+    prices = np.array([10, 20, np.nan, 0], np.float32)
+    np.testing.assert_array_equal(derive("ratio", prices, np.float32(10)), np.array([1, 2, np.nan, 0], np.float32))
+    assert np.isnan(derive("ratio", prices, np.float32(0))).all()
+    assert np.isnan(derive("same", np.float32(np.nan), np.float32(np.nan)))
+
+
+def test_the_crosses_that_are_built_in_name_the_configured_windows():
+    made = crosses(Config().features.windows)
+    assert made["trend_ratio"].of == ("item_engaged_7d", "item_engaged_30d")
+    assert set(made) == {"price_ratio", "category_match", "brand_match", "trend_ratio"}
