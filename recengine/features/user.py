@@ -2,9 +2,58 @@
 
 import numpy as np
 
-from recengine.types import I32, Column, Interactions
+from recengine.features.lanes import Lanes
+from recengine.features.trails import Lookback, Trail
+from recengine.kernels import trails as kernel
+from recengine.types import F32, I32, Column, Interactions
 
-__all__ = ("favourite_categories",)
+__all__ = ("USER_VALUES", "favourite_categories", "read_user")
+
+USER_VALUES = (
+    "user_events_{w1}",
+    "user_events_{w2}",
+    "user_events_{w3}",
+    "user_events",
+    "user_idle",
+    "user_tenure",
+    "user_spend_{w3}",
+    "user_spend",
+    "user_conversion",
+    "user_diversity",
+    "user_category",
+    "user_category_share",
+    "user_brand",
+    "user_price",
+    "user_rating",
+    "user_hours",
+    "user_bounce",
+)
+"""What is read of a user from the latest `history` events before t; {w1} .. {w3} are the windows of the configuration.
+
+user_events_{w}        events engaged in within the window: its last w whole hours, that of t included
+user_events            the same, ever
+user_idle              days from the last event to t, by whole hours
+user_tenure            days from the first event ever to t, by whole hours
+user_spend_{w3}        sum of the amounts of conversions within the window
+user_spend             the same, ever
+user_conversion        conversions of those engaged in
+user_diversity         bits of entropy of the categories engaged in (Shannon 1948); without a category does not count
+user_category          the commonest category, ties to the lower code
+user_category_share    its share among those with a category
+user_brand             the commonest brand, ties to the lower code
+user_price             mean price, as of t, of the items engaged in
+user_rating            mean rating given
+user_hours             share of those engaged in at the same quarter of the day (from 0, 6, 12 and 18 h UTC) as t
+user_bounce            share of visits with one event
+"""
+
+
+def read_user(trail: Trail, lanes: Lanes, t: int, look: Lookback) -> F32:
+    """Read `USER_VALUES` and `SESSION_VALUES` of one user as of t, float32 (22,); NaN = there is nothing to tell.
+
+    Cost: 2 us and 8 ns an event that is looked at.
+    """
+    return kernel.read_user(kernel.Events(*trail[:4]), trail.timed, lanes.versions, *look, t)
 
 
 def favourite_categories(history: Interactions, column: Column, n: int) -> I32:

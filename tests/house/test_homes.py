@@ -22,6 +22,7 @@ from tests.house.source import modules
 NOT_HOMES = {
     "recengine.engine.records.Records": "the door: asks every home",
     "recengine.client.endpoints.Client": "the door of another process",
+    "recengine.features.trails.Trails": "held by a home, which asks it",
 }
 MARK = "marked-7f3a"
 

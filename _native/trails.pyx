@@ -1,0 +1,184 @@
+"""Keep what users did in one arena, and read values from it; the door is recengine/kernels/trails.py.
+
+The values themselves are in trails.h: reading for a request and filling a training table run the same functions.
+"""
+from cython.parallel cimport prange, threadid
+from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.string cimport memcpy
+
+cdef extern from "trails.h" nogil:
+    ctypedef struct Lane:
+        int32_t category
+    ctypedef struct Lanes:
+        const int64_t *indptr
+        const int64_t *times
+        const Lane *lanes
+        int64_t items
+        int plain
+    ctypedef struct Events:
+        const int32_t *item
+        const int64_t *time
+        const uint8_t *flags
+        const double *amount
+    ctypedef struct Lookback:
+        int64_t windows[3]
+        int64_t history
+        int64_t session
+        const int64_t *terms
+    ctypedef struct Cell:
+        int32_t key
+    ctypedef struct Look:
+        int64_t first
+    void look_at(Look *k, Events events, int64_t length, int timed, const Lanes *lanes, int64_t t, const Lookback *b, Cell *cells, int items)
+    void user_of(const Look *k, const Lookback *b, float *out)
+    void pairs_of(const Look *k, const Lanes *lanes, const int32_t *items, int64_t n, float *out)
+    void row_of(Events events, int64_t length, int timed, const Lanes *lanes, int64_t t, const Lookback *b, int32_t item, Cell *cells,
+                float *out, int64_t stride)
+
+
+cdef Lookback _lookback(const int64_t[::1] spans, const int64_t[::1] terms):
+    """`spans`: three windows in hours, events looked at, microseconds between visits."""
+    cdef Lookback b
+    b.windows[0], b.windows[1], b.windows[2] = spans[0], spans[1], spans[2]
+    b.history, b.session = spans[3], spans[4]
+    b.terms = &terms[0]
+    return b
+
+
+cdef Lanes _lanes(const int64_t[::1] indptr, const int64_t[::1] times, const int32_t[:, ::1] lanes, bint plain):
+    cdef Lanes out
+    out.indptr = &indptr[0]
+    out.times = &times[0] if times.shape[0] else NULL
+    out.lanes = <const Lane *> &lanes[0, 0] if lanes.shape[0] else NULL
+    out.items = indptr.shape[0] - 1
+    out.plain = plain
+    return out
+
+
+cdef Events _events(const int32_t[::1] item, const int64_t[::1] time, const uint8_t[::1] flags, const double[::1] amount):
+    cdef Events out
+    cdef bint some = item.shape[0] > 0
+    out.item = &item[0] if some else NULL
+    out.time = &time[0] if some else NULL
+    out.flags = &flags[0] if some else NULL
+    out.amount = &amount[0] if some else NULL
+    return out
+
+
+def read_user(const int32_t[::1] item, const int64_t[::1] time, const uint8_t[::1] flags, const double[::1] amount, bint timed,
+              const int64_t[::1] indptr, const int64_t[::1] times, const int32_t[:, ::1] lanes, bint plain,
+              const int64_t[::1] spans, const int64_t[::1] terms, int64_t t, int32_t[::1] cells, float[::1] out):
+    """Fill `out` (22,) with the values of the user and of the current visit."""
+    cdef Lookback b = _lookback(spans, terms)
+    cdef Lanes l = _lanes(indptr, times, lanes, plain)
+    cdef Look k
+    look_at(&k, _events(item, time, flags, amount), item.shape[0], timed, &l, t, &b, <Cell *> &cells[0], 0)
+    user_of(&k, &b, &out[0])
+
+
+def read_pairs(const int32_t[::1] item, const int64_t[::1] time, const uint8_t[::1] flags, const double[::1] amount, bint timed,
+               const int64_t[::1] indptr, const int64_t[::1] times, const int32_t[:, ::1] lanes, bint plain,
+               const int64_t[::1] spans, const int64_t[::1] terms, int64_t t, int32_t[::1] cells, const int32_t[::1] items, float[:, ::1] out):
+    """Fill `out` (7, n) with the values of the user with each of n items."""
+    cdef Lookback b = _lookback(spans, terms)
+    cdef Lanes l = _lanes(indptr, times, lanes, plain)
+    cdef Look k
+    if items.shape[0]:
+        look_at(&k, _events(item, time, flags, amount), item.shape[0], timed, &l, t, &b, <Cell *> &cells[0], 1)
+        pairs_of(&k, &l, &items[0], items.shape[0], &out[0, 0])
+
+
+def read_rows(const int64_t[::1] start, const int32_t[::1] length, const int32_t[::1] item, const int64_t[::1] time, const uint8_t[::1] flags,
+              const double[::1] amount, bint timed, const int64_t[::1] indptr, const int64_t[::1] times, const int32_t[:, ::1] lanes, bint plain,
+              const int64_t[::1] spans, const int64_t[::1] terms, const int32_t[::1] users, const int32_t[::1] items, const int64_t[::1] moments,
+              int32_t[:, ::1] cells, float[:, ::1] out, int threads):
+    """Fill column j of `out` (29, m) with the values of probe j. `cells`: a row a thread."""
+    cdef Lookback b = _lookback(spans, terms)
+    cdef Lanes l = _lanes(indptr, times, lanes, plain)
+    cdef Events whole = _events(item, time, flags, amount)
+    cdef int64_t n_users = start.shape[0], m = users.shape[0]
+    cdef Py_ssize_t j
+    if m == 0:
+        return
+    for j in prange(m, nogil=True, num_threads=threads, schedule="dynamic", chunksize=256):
+        _row(&start[0] if n_users else NULL, &length[0] if n_users else NULL, n_users, whole, timed, &l, &b, users[j], items[j], moments[j],
+             <Cell *> &cells[threadid(), 0], &out[0, j], m)
+
+
+cdef void _row(const int64_t *start, const int32_t *length, int64_t n_users, Events whole, int timed, const Lanes *l, const Lookback *b,
+               int32_t user, int32_t item, int64_t t, Cell *cells, float *out, int64_t stride) noexcept nogil:
+    cdef int64_t own = 0, at = 0
+    if 0 <= user < n_users:
+        at, own = start[user], length[user]
+    if own:
+        whole.item += at
+        whole.time += at
+        whole.flags += at
+        whole.amount += at
+    row_of(whole, own, timed, l, t, b, item, cells, out, stride)
+
+
+def insert(int64_t[::1] start, int32_t[::1] length, int32_t[::1] capacity, int32_t[::1] item, int64_t[::1] time, uint8_t[::1] flags, double[::1] amount,
+           int64_t end, const int32_t[::1] users, const int32_t[::1] items, const int64_t[::1] times, const uint8_t[::1] marks, const double[::1] amounts,
+           Py_ssize_t first):
+    """Put events [first, n) where they belong in their users' trails, after those of the same moment.
+
+    What a trail showed stays as it is: a later event goes behind it, a late one into a copy. Returns the event before which the arena was
+    full (n = all are in), and the arena's end.
+    """
+    cdef Py_ssize_t j, n = users.shape[0]
+    cdef int64_t own, place, old, new, room = item.shape[0]
+    cdef int32_t user, wanted
+    for j in range(first, n):
+        user = users[j]
+        own, old = length[user], start[user]
+        place = own
+        if own and times[j] < time[old + own - 1]:
+            place = _after(&time[old], own, times[j])
+        new = old
+        if place < own or own == capacity[user]:
+            wanted = <int32_t> max(4, own + 1 + own // 2)
+            if end + wanted > room:
+                return j, end
+            new, end = end, end + wanted
+            _move(item, time, flags, amount, old, new, place)
+            _move(item, time, flags, amount, old + place, new + place + 1, own - place)
+            capacity[user] = wanted
+        item[new + place], time[new + place], flags[new + place], amount[new + place] = items[j], times[j], marks[j], amounts[j]
+        start[user] = new
+        length[user] = <int32_t> (own + 1)
+    return n, end
+
+
+cdef int64_t _after(const int64_t *time, int64_t length, int64_t t) noexcept nogil:
+    """How many of an ordered trail are at t or before."""
+    cdef int64_t lo = 0, half
+    while length > 0:
+        half = length >> 1
+        if time[lo + half] <= t:
+            lo, length = lo + half + 1, length - half - 1
+        else:
+            length = half
+    return lo
+
+
+cdef void _move(int32_t[::1] item, int64_t[::1] time, uint8_t[::1] flags, double[::1] amount, int64_t old, int64_t new, int64_t n):
+    if n:
+        memcpy(&item[new], &item[old], n * sizeof(int32_t))
+        memcpy(&time[new], &time[old], n * sizeof(int64_t))
+        memcpy(&flags[new], &flags[old], n)
+        memcpy(&amount[new], &amount[old], n * sizeof(double))
+
+
+def gather(const int64_t[::1] start, const int32_t[::1] length, const int32_t[::1] item, const int64_t[::1] time, const uint8_t[::1] flags,
+           const double[::1] amount, const int64_t[::1] to, int32_t[::1] items, int64_t[::1] times, uint8_t[::1] marks, double[::1] amounts):
+    """Copy every trail to `to[user]` of another arena."""
+    cdef Py_ssize_t user
+    cdef int64_t n
+    for user in range(start.shape[0]):
+        n = length[user]
+        if n:
+            memcpy(&items[to[user]], &item[start[user]], n * sizeof(int32_t))
+            memcpy(&times[to[user]], &time[start[user]], n * sizeof(int64_t))
+            memcpy(&marks[to[user]], &flags[start[user]], n)
+            memcpy(&amounts[to[user]], &amount[start[user]], n * sizeof(double))

@@ -1,0 +1,39 @@
+"""Features of a user with an item: how often and when the user met it, its category and its brand.
+
+Below both spines. In: the user's trail, what items are, a moment, items. Out: float32 (7, n).
+"""
+
+from recengine.features.lanes import Lanes
+from recengine.features.trails import Lookback, Trail
+from recengine.kernels import trails as kernel
+from recengine.types import F32, I32
+
+__all__ = ("PAIR_VALUES", "read_pairs")
+
+PAIR_VALUES = (
+    "pair_events",
+    "pair_idle",
+    "category_events",
+    "category_share",
+    "category_idle",
+    "brand_events",
+    "brand_idle",
+)
+"""What is read of a user and an item from the latest `history` events before t.
+
+pair_events        events of the user engaged in with the item
+pair_idle          days from the last of them to t; missing = never
+category_events    events engaged in with items of its category, as of t; missing = it has none
+category_share     their share among those with a category
+category_idle      days from the last of them to t; missing = never
+brand_events       events engaged in with items of its brand, as of t; missing = it has none
+brand_idle         days from the last of them to t; missing = never
+"""
+
+
+def read_pairs(trail: Trail, lanes: Lanes, t: int, items: I32, look: Lookback) -> F32:
+    """Read `PAIR_VALUES` of one user with each of n items as of t, float32 (7, n).
+
+    Cost: 2 us, 10 ns an event that is looked at, 5 ns an item.
+    """
+    return kernel.read_pairs(kernel.Events(*trail[:4]), trail.timed, lanes.versions, *look, t, items)
