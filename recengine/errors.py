@@ -20,6 +20,7 @@ __all__ = (
     "EmptyData",
     "EngineFault",
     "ExpectationFailed",
+    "FeaturesChanged",
     "GateFailed",
     "ModelError",
     "NotFitted",
@@ -216,6 +217,12 @@ class BadArtifact(ModelError, ValueError):
     """A model folder is damaged, incomplete, or belongs to other data."""
 
     code = "bad-artifact"
+
+
+class FeaturesChanged(ModelError, RuntimeError):
+    """The deployment was trained with features that are defined otherwise now."""
+
+    code = "features-changed"
 
 
 class TrainingFailed(ModelError, RuntimeError):
