@@ -1,0 +1,63 @@
+"""Apply fitted transforms: one value a feature becomes the columns of a model's matrix; the door is recengine/kernels/transform.py.
+
+Features stand in rows (one contiguous run of values a feature), the matrix in columns (one contiguous row an item).
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t
+
+cdef extern from "transform.h" nogil:
+    enum: OP, COLUMN, WIDTH, AT, LENGTH, SEEN, CURVE, TABLE, CYCLIC, KNOTS
+    void transform_rows(const float *values, int64_t stride, int64_t n, const uint8_t *constant, const int32_t *steps, const float *numbers,
+                        int64_t S, const float *tables, const uint8_t *seen, float *tile, int32_t *which, int64_t width, float *out,
+                        int64_t *counts) noexcept
+
+cdef int64_t _bad(const int32_t[:, ::1] steps, int64_t tables, int64_t seen, int64_t width) noexcept nogil:
+    """The first step that reads or writes outside its arrays or leaves a column out; -1 = none."""
+    cdef int64_t s, column = 0, takes
+    for s in range(steps.shape[0]):
+        if steps[s, OP] < 0 or steps[s, OP] > CYCLIC or steps[s, COLUMN] != column or steps[s, WIDTH] < 1:
+            return s
+        column += steps[s, WIDTH]
+        takes = 0
+        if steps[s, OP] == TABLE:
+            takes = (<int64_t> steps[s, LENGTH] + 2) * steps[s, WIDTH]
+            if steps[s, LENGTH] < 0 or (steps[s, SEEN] >= 0 and <int64_t> steps[s, SEEN] + steps[s, LENGTH] + 2 > seen):
+                return s
+        elif steps[s, WIDTH] != 1 + (steps[s, OP] == CYCLIC):
+            return s
+        elif steps[s, OP] == CURVE:
+            takes = 3 * KNOTS + KNOTS // 16
+            if steps[s, LENGTH] < 1 or steps[s, LENGTH] > KNOTS:
+                return s
+        if steps[s, AT] < 0 or steps[s, AT] + takes > tables:
+            return s
+    return -1 if column == width else steps.shape[0]
+
+
+def check(const int32_t[:, ::1] steps, int64_t tables, int64_t seen, int64_t width):
+    """Return the first step that does not fit, the number of steps where they do not fill `width`, or -1."""
+    return _bad(steps, tables, seen, width)
+
+
+def transform(const float[:, :] values, const uint8_t[::1] constant, const int32_t[:, ::1] steps, const float[:, ::1] numbers,
+              const float[::1] tables, const uint8_t[::1] seen, float[::1] tile, int32_t[::1] which, int64_t[::1] scratch,
+              float[:, ::1] out, int64_t[:, ::1] counts):
+    """Fill `out` (n, width), and add to `counts` (2, S): rows missing, rows with an unseen category.
+
+    `values` (S, n) has contiguous rows. Scratch: `tile` (width * 64), `which` (S * 64), `scratch` (2 S) of zeros. The caller has checked the steps.
+    """
+    cdef int64_t S = values.shape[0], n = values.shape[1], i
+    if n == 0 or S == 0:
+        return
+    cdef const float *table = &tables[0] if tables.shape[0] else NULL
+    cdef const uint8_t *known = &seen[0] if seen.shape[0] else NULL
+    if n <= 4096:  # shorter than handing the interpreter over and back
+        transform_rows(&values[0, 0], values.strides[0] // 4, n, &constant[0], &steps[0, 0], &numbers[0, 0], S, table, known, &tile[0], &which[0],
+                       out.shape[1], &out[0, 0], &scratch[0])
+    else:
+        with nogil:
+            transform_rows(&values[0, 0], values.strides[0] // 4, n, &constant[0], &steps[0, 0], &numbers[0, 0], S, table, known, &tile[0],
+                           &which[0], out.shape[1], &out[0, 0], &scratch[0])
+    for i in range(S):
+        counts[0, i] += scratch[i]
+        counts[1, i] += scratch[S + i]
