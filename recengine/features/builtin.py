@@ -102,7 +102,7 @@ def _built_in(config: Config, items: Columns, users: Columns, many: int) -> list
     given = _params(config)
     windows = dict(zip(("w1", "w2", "w3"), config.features.windows, strict=True))
     counted = {
-        family: [_counted(family, line, given, windows, config) for line in lines] for family, lines in FAMILIES.items()
+        family: [_counted(family, line, given, windows) for line in lines] for family, lines in FAMILIES.items()
     }
     counted["item"] += _attributes("item", items, config, many)
     counted["user"] += _attributes("user", users, config, many)
@@ -124,17 +124,15 @@ def _built_in(config: Config, items: Columns, users: Columns, many: int) -> list
     return list(names.values())
 
 
-def _counted(
-    family: Family, line: Line, given: Mapping[str, int], windows: Mapping[str, str], config: Config
-) -> Feature:
-    whose = {"category": f"item.{config.serving.category}", "brand": f"item.{config.features.brand}"}
+def _counted(family: Family, line: Line, given: Mapping[str, int], windows: Mapping[str, str]) -> Feature:
+    whose = "item" if line.domain in ("category", "brand") else "context"
     told = ("events",) if family != "context" else ()
     return Feature(
         name=line.value.format(**windows),
         entity=_ENTITIES[family],
         how=Counted(family, line.value, {name: given[name] for name in (*line.params, *told)}),
         dtype="category" if line.domain else "number",
-        domain=whose.get(line.domain, f"context.{line.domain}") if line.domain else "",
+        domain=f"{whose}.{line.domain}" if line.domain else "",
         transform=line.transform,
         window=", ".join(windows[w] for w in line.params if w in windows),
         note=line.note.format(**windows),
@@ -183,7 +181,7 @@ def _attributes(owner: Literal["item", "user"], columns: Columns, config: Config
             kind: TransformKind = "quantile" if part == "price" else "none" if column.kind == "bool" else "standard"
             out.append(_attribute(called, owner, name, kind))
         elif part or (column.kind == "string" and len(column.labels) <= many):
-            out.append(_attribute(called, owner, name, _encoding(column), domain=f"{owner}.{name}"))
+            out.append(_attribute(called, owner, name, _encoding(column), domain=f"{owner}.{part or name}"))
         if column.kind == "strings":
             out.append(_attribute(f"{owner}_{_slug(name)}_count", owner, name, "log", aspect="count"))
         if column.kind == "text":
@@ -271,7 +269,9 @@ def _way(
         if column is None or column.kind not in ("number", "bool", "string", "strings"):
             came = f"no {told.entity} has it" if column is None else f"it is of kind {column.kind}"
             _refuse(place, told, f"expected an attribute {told.attribute!r} of numbers or words: {came}")
-        domain = "" if column.kind in _NUMBERS else f"{told.entity}.{told.attribute}"
+        parts = {config.serving.category: "category", config.features.brand: "brand"} if owner == "item" else {}
+        name = parts.get(told.attribute, told.attribute)
+        domain = "" if column.kind in _NUMBERS else f"{told.entity}.{name}"
         return AttributeOf(cast('Literal["item", "user"]', owner), told.attribute), domain, entity
     if told.sql is not None:
         if microseconds(told.every) % BUCKET:

@@ -19,7 +19,18 @@ from recengine.store.database import Database
 from recengine.store.queries import query
 from recengine.types import NO_TIME, Catalogue, Column
 
-__all__ = ("EVER", "Attribute", "Kind", "Owner", "VersionSink", "attributes", "read_items", "read_users")
+__all__ = (
+    "EVER",
+    "Attribute",
+    "Kind",
+    "Owner",
+    "VersionSink",
+    "VersionsOverTime",
+    "attributes",
+    "read_items",
+    "read_users",
+    "read_versions_over_time",
+)
 
 Owner: TypeAlias = Literal["item", "user"]
 Kind: TypeAlias = Literal["bool", "number", "string", "strings", "text", "timestamp", "vector"]
@@ -38,6 +49,18 @@ class Attribute:
     size: int = 0
 
 
+@dataclass(frozen=True)
+class VersionsOverTime:
+    """All versions of items or users, K of them, ordered by row and time; a row and moment has one.
+
+    `rows` int32 (K,), `begins` int64 (K,) microseconds, NO_TIME = since ever; `columns` as of a `Catalogue` of K rows.
+    """
+
+    rows: npt.NDArray[np.int32]
+    begins: npt.NDArray[np.int64]
+    columns: Mapping[str, Column]
+
+
 def attributes(cursor: Cursor, owner: Owner) -> dict[str, Attribute]:
     """List the attributes of items or of users by name."""
     found = cursor.rows(query("store/read_attributes"), {"owner": owner})
@@ -52,6 +75,17 @@ def read_items(database: Database, *, as_of: int | None = None) -> Catalogue:
 def read_users(database: Database, *, as_of: int | None = None) -> Catalogue:
     """Read the version of every user valid at `as_of` (int64 microseconds; None = the latest)."""
     return _read(database, "user", as_of)
+
+
+def read_versions_over_time(database: Database, owner: Owner, *, as_of: int | None = None) -> VersionsOverTime:
+    """Read every version that was valid at `as_of` or before (None = all). Cost: a sort of the versions."""
+    cursor = database.read()
+    known = list(attributes(cursor, owner).values())
+    table = cursor.table(compose.all_versions(owner, [a.position for a in known]), {"as_of": as_of})
+    rows = np.arange(table.num_rows, dtype=np.int64)
+    columns = {a.name: _column(a, _whole(table[f"a{a.position}"]), rows, len(rows)) for a in known}
+    owners, begins = (np.ascontiguousarray(table[name].to_numpy()) for name in ("row", "valid_from"))
+    return VersionsOverTime(owners, begins, columns)
 
 
 def _read(database: Database, owner: Owner, as_of: int | None) -> Catalogue:

@@ -2,7 +2,8 @@
 
 Everything that can be written down is a file in `sql/`; what stands here depends on columns that only the data knows.
 In this folder, by noun: `names` quotes; `relations` and `values` read what is foreign; `attributes` and `versions`
-write what the catalogue knows of items and users; `backups` copies whole databases.
+write what the catalogue knows of items and users; `questions` are queries of operators; `backups` copies whole
+databases.
 """
 
 from recengine.store.compose.attributes import (
@@ -19,6 +20,7 @@ from recengine.store.compose.backups import (
     table_digest,
 )
 from recengine.store.compose.names import literal, quoted
+from recengine.store.compose.questions import READABLE, question
 from recengine.store.compose.relations import (
     count_of,
     describe,
@@ -42,6 +44,7 @@ from recengine.store.compose.values import (
     whole_number,
 )
 from recengine.store.compose.versions import (
+    all_versions,
     append_versions,
     append_whole_versions,
     fill_versions,
@@ -51,7 +54,9 @@ from recengine.store.compose.versions import (
 )
 
 __all__ = (
+    "READABLE",
     "add_attribute",
+    "all_versions",
     "append_versions",
     "append_whole_versions",
     "attach",
@@ -72,6 +77,7 @@ __all__ = (
     "order_ranges",
     "parsed_number",
     "quarantine",
+    "question",
     "quoted",
     "read_versions",
     "rejects",

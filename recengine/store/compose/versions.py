@@ -92,6 +92,17 @@ def read_versions(owner: str, positions: Sequence[int]) -> str:
     """
 
 
+def all_versions(owner: str, positions: Sequence[int]) -> str:
+    """Read the versions valid at $as_of or before (NULL = all), each row's in order of time; of one moment the last."""
+    columns = "".join(f", a{p}" for p in positions)
+    return f"""
+        SELECT "row", valid_from, available{columns}
+        FROM {owner}_versions WHERE $as_of::BIGINT IS NULL OR valid_from <= $as_of::BIGINT
+        QUALIFY row_number() OVER (PARTITION BY "row", valid_from ORDER BY seq DESC) = 1
+        ORDER BY "row", valid_from
+    """
+
+
 def versions_in_force(owner: str, positions: Sequence[int]) -> str:
     """Read the version valid at each (row, moment) of the frame wanted_versions; nothing where there is none."""
     columns = "".join(f", v.a{p}" for p in positions)

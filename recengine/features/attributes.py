@@ -1,0 +1,75 @@
+"""Attributes of items and users as features see them: numbers, and codes of categories; the same everywhere.
+
+Below both spines. In: a column of a catalogue, or of all versions there ever were. Out: float32, NaN = missing. The
+labels that codes stand for are fitted once a deployment, and kept with it: code c is `labels[domain][c]`.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from recengine.features.definition import AttributeOf, Feature
+from recengine.features.lanes import Labels, coded
+from recengine.features.timelines import Told
+from recengine.types import F32, Column
+
+__all__ = ("attribute_values", "labels_of", "numbers")
+
+
+def attribute_values(column: Column | None, how: AttributeOf, labels: tuple[str, ...], n: int) -> F32:
+    """Return an attribute of n items or users as float32.
+
+    Parameters
+    ----------
+    column : of n values; None = nobody has the attribute.
+    labels : of the feature's domain; a text that is not among them is missing. A list counts as its first text.
+    """
+    if column is None:
+        return np.full(n, np.nan, np.float32)
+    if how.aspect == "length":
+        lengths = [np.nan if text is None else len(text) for text in column.data.tolist()]
+        return np.array(lengths, np.float32)
+    if how.aspect == "count":
+        lists = column.indptr
+        return np.full(n, np.nan, np.float32) if lists is None else np.diff(lists).astype(np.float32)
+    if column.kind in ("number", "bool"):
+        return numbers(column)
+    codes = coded(column, labels, n)
+    return np.where(codes >= 0, codes, np.nan).astype(np.float32)
+
+
+def numbers(column: Column) -> F32:
+    """Return numbers, and yes as 1 and no as 0; what float32 cannot hold is missing."""
+    if column.kind == "bool":
+        return np.where(column.data == 2, np.nan, column.data).astype(np.float32)
+    with np.errstate(over="ignore"):
+        values = column.data.astype(np.float32)
+    return np.where(np.isfinite(values), values, np.float32(np.nan))
+
+
+def labels_of(
+    features: Iterable[Feature],
+    items: Mapping[str, Column],
+    users: Mapping[str, Column],
+    parts: Mapping[str, str],
+    told: Mapping[str, Told],
+) -> Labels:
+    """Fit the labels of every domain, ascending.
+
+    Parameters
+    ----------
+    items, users : attributes as they stand at the moment of the deployment.
+    parts : attributes by what they play: category, brand; their domains are `item.category`, `item.brand`.
+    told : timelines by the name of their feature.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for domain in dict.fromkeys(feature.domain for feature in features if feature.domain):
+        owner, _, name = domain.partition(".")
+        if owner == "feature":
+            found[domain] = told[name].labels or () if name in told else ()
+        elif owner in ("item", "user"):
+            column = items.get(parts.get(name, name)) if owner == "item" else users.get(name)
+            found[domain] = tuple(sorted(column.labels)) if column is not None else ()
+        else:  # of the context of requests, which history does not tell
+            found[domain] = ()
+    return found

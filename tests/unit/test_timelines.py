@@ -1,0 +1,183 @@
+"""Timelines: what queries of operators may read and must give, from when their values count, and leaks by a query."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from recengine.config import parse
+from recengine.errors import ConfigInvalid
+from recengine.features.timelines import coded, evaluate, in_force_at
+from recengine.offline.featuring.leaks import find_leaks
+from recengine.offline.featuring.training import defined, training_table
+from recengine.store.tables import ExternalSink
+from recengine.types import NO_TIME
+from tests.unit.ingesting import opened
+
+HOUR = 3_600_000_000
+DAY = 24 * HOUR
+START = 1_700_006_400_000_000  # a midnight
+KINDS = ["view", "purchase", "view", "rating"]
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    """Two weeks of events of three users with five items, prices that change, and a table of the weather."""
+    rng = np.random.default_rng(5)
+    n = 200
+    times = np.sort(START + rng.integers(0, 14 * DAY, n)).astype("datetime64[us]")
+    events = {
+        "user": [f"u{u}" for u in rng.integers(0, 3, n)],
+        "item": [f"i{i}" for i in rng.integers(0, 5, n)],
+        "type": [KINDS[k] for k in rng.integers(0, 4, n)],
+        "value": [float(v) for v in rng.integers(1, 6, n)],
+        "order": times,
+    }
+    at = np.array([START + k * DAY for k in (0, 5, 0)]).astype("datetime64[us]")
+    items = {"item": ["i0", "i0", "i1"], "valid_from": at, "price": [2.0, 3.5, 1.0], "category": ["a", "b", "a"]}
+    with opened(tmp_path_factory.mktemp("timelines") / "shop") as shop:
+        shop.ingest(events=events, items=items)
+        shop.database.write(weather)
+        yield shop.database
+
+
+def weather(cursor):
+    sink = ExternalSink(cursor, "weather", "context", {"degrees": "number", "sky": "label"})
+    days = pa.array([START, START + 3 * DAY, START + 6 * DAY], pa.int64())
+    sink.add(None, days, {"degrees": pa.array([4.0, 9.5, -1.0]), "sky": pa.array(["wet", "dry", "wet"])})
+    return sink.finish(at=START)
+
+
+def feature(database, sql, entity="item", **more):
+    lines = "".join(f"{key} = {value!r}\n" for key, value in more.items())
+    config = parse(f"[[feature]]\nname = \"asked\"\nentity = \"{entity}\"\nsql = '''{sql}'''\n{lines}")
+    return defined(database, config)["asked"]
+
+
+def ask(database, sql, entity="item", as_of=None, **more):
+    return evaluate(database, feature(database, sql, entity, **more), timed=True, as_of=as_of)
+
+
+ALWAYS = "'-infinity'::TIMESTAMP AS time"
+
+
+def test_a_query_reads_items_by_name_and_counts_from_the_next_multiple_on(database):
+    found = ask(database, "SELECT item_id AS entity, valid_from AS time, price * 2 AS value FROM items", every="1d")
+    assert found.row.tolist() == [0, 0, 1] or len(found.row) == 3
+    by_time = sorted(zip(found.value.tolist(), ((found.time - START) / DAY).tolist(), strict=True))
+    assert by_time == [(2.0, 1.0), (4.0, 1.0), (7.0, 6.0)], "what becomes so at a multiple counts from the next one"
+    early = ask(database, f"SELECT item_id AS entity, {ALWAYS}, price AS value FROM items WHERE item_id = 'i1'")
+    assert early.time.tolist() == [NO_TIME]
+    assert in_force_at(early, coded(early, ()), 5, START).tolist().count(1.0) == 1
+
+
+def test_a_query_reads_events_with_ids_types_values_and_times(database):
+    counted = "SELECT item_id AS entity, time, count(*) OVER (PARTITION BY item_id ORDER BY time) AS value FROM events"
+    found = ask(database, counted, every="6h")
+    assert (found.time % (6 * HOUR) == 0).all()
+    assert (np.diff(found.row) >= 0).all()
+    last = in_force_at(found, coded(found, ()), 5, START + 20 * DAY)
+    assert last.sum() == 200
+    some = ask(database, "SELECT user_id AS entity, max(time) AS time, sum(value) AS value FROM events WHERE type = 'rating' GROUP BY user_id", "user")
+    assert len(some.row) == 3
+
+
+def test_nothing_later_than_the_moment_is_read(database):
+    counts = f"SELECT item_id AS entity, {ALWAYS}, count(*) AS value FROM events GROUP BY ALL"
+    whole, half = (ask(database, counts, as_of=as_of).value.sum() for as_of in (None, START + 7 * DAY))
+    assert whole == 200
+    assert 60 < half < 140
+    prices = f"SELECT item_id AS entity, {ALWAYS}, max(price) AS value FROM items GROUP BY ALL"
+    assert ask(database, prices, as_of=START + DAY).value.max() == 2.0
+    skies = f"SELECT {ALWAYS}, count(sky) AS value FROM weather"
+    assert ask(database, skies, "context", as_of=START + 4 * DAY).value.tolist() == [2]
+
+
+def test_categories_context_and_several_values_of_one_moment(database):
+    found = ask(database, "SELECT time, sky AS value FROM weather", "context", dtype="category", every="1h")
+    assert found.labels == ("dry", "wet")
+    assert found.row.tolist() == [0, 0, 0]
+    assert coded(found, ("dry", "snow", "wet")).tolist() == [2, 0, 2]
+    assert np.isnan(coded(found, ("dry",))[0])
+    twice = ask(database, f"SELECT 'i0' AS entity, {ALWAYS}, x AS value FROM range(7) t(x)")
+    assert twice.value.tolist() == [6], "one entry, and always the same one"
+    missing = ask(database, "SELECT 'i0' AS entity, 5 AS time, NULL AS value")
+    assert np.isnan(missing.value).all()
+    assert len(ask(database, "SELECT item_id AS entity, valid_from AS time, price AS value FROM items WHERE false").row) == 0
+
+
+@pytest.mark.parametrize(
+    ("sql", "more", "message"),
+    [
+        ("SELEC 1", {}, "the query fails: Parser Error"),
+        ("SELECT item_id FROM items", {}, "the query fails: .*entity"),
+        ("SELECT item_id AS entity, valid_from AS time, cost AS value FROM items", {}, "the query fails: Binder Error.*cost"),
+        ("SELECT item_id AS entity, valid_from AS time, category AS value FROM items", {}, "expected `value` to be a number, got string"),
+        ("SELECT item_id AS entity, valid_from AS time, price AS value FROM items", {"dtype": "category"}, "expected `value` to be text"),
+        ("SELECT item_id AS entity, category AS time, price AS value FROM items", {}, "expected `time` to be a timestamp"),
+        ("SELECT item_id AS entity, NULL::TIMESTAMP AS time, price AS value FROM items", {}, "`time` is missing in 3 rows"),
+        ("SELECT 'nobody' AS entity, 5 AS time, 1 AS value", {}, "1 rows are about no item that is known; the first: 'nobody'"),
+        ("SELECT 1; SELECT 2", {}, "expected one SELECT, got SELECT, SELECT"),
+        ("DROP TABLE events", {}, "expected one SELECT, got DROP"),
+        ("", {}, "expected one SELECT, got nothing"),
+        ("SELECT request_id AS entity, 5 AS time, 1 AS value FROM decisions", {}, "the query reads decisions"),
+        ("SELECT item AS entity, time, value FROM main.events", {}, "the query reads main.events"),
+        ("SELECT * FROM snow", {}, ".*it may read events, items, users, weather; a source once it is pulled"),
+        ("SELECT entity, time, value FROM read_parquet('/tmp/x.parquet')", {}, "the query fails"),
+        ("SELECT CAST('x' AS INTEGER) AS value, 5 AS time, 'i0' AS entity", {}, "the query fails: Conversion Error"),
+        ("SELECT $thing AS value, 5 AS time, 'i0' AS entity", {}, "the query fails"),
+    ],
+)
+def test_a_query_that_cannot_serve_is_named_with_its_place(database, sql, more, message):
+    file = database.path.parent / "recengine.toml"
+    lines = "".join(f"{key} = {value!r}\n" for key, value in more.items())
+    file.write_text(f"\n\n[[feature]]\nname = \"asked\"\nentity = \"item\"\nsql = '''{sql}'''\n{lines}")
+    try:
+        with pytest.raises(ConfigInvalid, match=rf"^recengine\.toml:3: feature 'asked': {message}"):
+            training_table(database, parse(file.read_text()))
+    finally:
+        file.unlink()
+    assert len(ask(database, f"SELECT 'i0' AS entity, {ALWAYS}, 1 AS value").row) == 1, "the cursor goes on"
+
+
+def test_a_query_cannot_write(database):
+    writes = "WITH x AS (INSERT INTO item_ids VALUES (77, 'evil') RETURNING id) SELECT id AS entity, 5 AS time, 1 AS value FROM x"
+    with pytest.raises(ConfigInvalid, match="asked"):
+        ask(database, writes)
+    hidden = "WITH events AS (INSERT INTO events VALUES (1, 1, 1, 1, 1, 1) RETURNING item) SELECT 'i0' AS entity, 5 AS time, 1 AS value FROM events"
+    with pytest.raises(ConfigInvalid, match="asked"):
+        ask(database, hidden)
+    assert database.read().row("SELECT count(*) FROM events")[0] == 200
+    assert database.read().row("SELECT count(*) FROM item_ids WHERE id = 'evil'")[0] == 0
+
+
+SOURCE = '[[source]]\nname = "{}"\ninto = "table"\nuri = "weather.csv"\ncolumns = {{time = "day"}}\n[[feature]]\nname = "asked"\nentity = "context"\nsource = "{}"\ncolumn = "{}"\n'
+
+
+def test_a_column_of_an_external_table_is_a_timeline(database):
+    column = lambda text: evaluate(database, defined(database, parse(text))["asked"], timed=True)  # noqa: E731
+    found = column(SOURCE.format("weather", "weather", "degrees"))
+    assert found.value.tolist() == [4.0, 9.5, -1.0]
+    assert ((found.time - START) / DAY).tolist() == [0, 3, 6]
+    assert column(SOURCE.format("weather", "weather", "sky") + 'dtype = "category"').labels == ("dry", "wet")
+    assert len(column(SOURCE.format("snow", "snow", "depth")).row) == 0, "it was never pulled: nothing is known"
+    with pytest.raises(ConfigInvalid, match="feature 'asked': source 'weather' is known by context, with columns degrees, sky"):
+        column(SOURCE.format("weather", "weather", "rain"))
+    with pytest.raises(ConfigInvalid, match="column 'sky' holds labels, not numbers"):
+        column(SOURCE.format("weather", "weather", "sky"))
+
+
+HONEST = "SELECT item_id AS entity, time, count(*) OVER (PARTITION BY item_id ORDER BY time) AS value FROM events"
+PLANTED = {
+    "all events ever": f"SELECT item_id AS entity, {ALWAYS}, count(*) AS value FROM events GROUP BY ALL",
+    "the next event": "SELECT item_id AS entity, time, epoch(lead(time) OVER (PARTITION BY item_id ORDER BY time) - time) AS value FROM events",
+    "the day's total, from its morning on": "SELECT item_id AS entity, date_trunc('day', time) - INTERVAL 1 DAY AS time, count(*) AS value FROM events GROUP BY ALL",
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_query_that_sees_the_future_is_caught(database, name):
+    text = "".join(f"[[feature]]\nname = \"{name}\"\nentity = \"item\"\nsql = '''{sql}'''\n" for name, sql in (("honest", HONEST), ("planted", PLANTED[name])))
+    table = training_table(database, parse(text))
+    leaks = find_leaks(database, table.features, table.past, table.drawn.probes.times)
+    assert set(leaks) == {"planted"}
+    assert "it sees the future: as of 2023-11-" in leaks["planted"]
