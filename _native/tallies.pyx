@@ -18,7 +18,8 @@ cdef extern from *:
 
 cdef enum:
     VALUES = 13
-    BLOCK = 2048  # probes whose values are written together
+    BLOCK = 4096  # probes whose values are written together
+    WIDE = BLOCK + 16  # so that the rows of a block do not fall on the same lines of the cache
     AHEAD = 8  # candidates between the one that is read and the one whose record is fetched
 
 cdef struct Shared:
@@ -62,6 +63,19 @@ cdef inline void read_one(State *s, int64_t item, int64_t t, int64_t since, Shar
     out[12 * stride] = <float> row.ratings
 
 
+cdef inline void fetch(State *s, int64_t item) noexcept nogil:
+    """Ask for a record that is needed soon: it spans three lines of the cache."""
+    if item < s.n:
+        __builtin_prefetch(s.items + item)
+        __builtin_prefetch(<char *> (s.items + item) + 64)
+        __builtin_prefetch(<char *> (s.items + item) + 128)
+
+
+cdef inline void fetch_hours(State *s, int64_t item) noexcept nogil:
+    if item < s.n and s.items[item].size:
+        __builtin_prefetch(s.items[item].hours + s.items[item].size - 1)
+
+
 cdef class Tallies:
     """The counts of all items; not to be used by two threads without the GIL."""
 
@@ -93,17 +107,18 @@ cdef class Tallies:
         if advance(&self.s, t):
             raise MemoryError
 
-    def fold(self, const int32_t[::1] items, const int64_t[::1] times, const uint8_t[::1] flags, const double[::1] amounts, order, bint again):
-        """Count n events, in `order` (int64 positions) or as they stand; returns how many of those to take out `again` were not there, -1 for a bad item."""
-        cdef int64_t i, at, missing = 0, n = items.shape[0]
+    def fold(self, const int32_t[::1] items, const int64_t[::1] times, const uint8_t[::1] flags, const double[::1] amounts, bint again):
+        """Count n events, or take them out `again`; returns how many of those were not there, -1 for a negative item."""
+        cdef int64_t i, missing = 0, n = items.shape[0]
         cdef int met
-        cdef const int64_t[::1] ordered = order
         for i in range(n):
             if items[i] < 0:
                 return -1
         for i in range(n):
-            at = ordered[i] if ordered is not None else i
-            met = fold(&self.s, items[at], times[at], flags[at], amounts[at], again)
+            if i + AHEAD < n:
+                fetch(&self.s, items[i + AHEAD])
+                fetch_hours(&self.s, items[i + AHEAD // 2])
+            met = fold(&self.s, items[i], times[i], flags[i], amounts[i], again)
             if met < 0:
                 raise MemoryError
             missing += met
@@ -121,21 +136,20 @@ cdef class Tallies:
         for i in range(n):
             if items[i] < 0:
                 return i
-            if i + AHEAD < n and 0 <= items[i + AHEAD] < s.n:
-                __builtin_prefetch(s.items + items[i + AHEAD])
-                __builtin_prefetch(<char *> (s.items + items[i + AHEAD]) + 64)
+            if i + AHEAD < n and items[i + AHEAD] >= 0:
+                fetch(s, items[i + AHEAD])
             read_one(s, items[i], t, began[items[i]] if items[i] < n_since else INT64_MIN, all, &out[0, i], n)
         return -1
 
 
 def sweep(const int64_t[::1] windows, int64_t half_life, const int32_t[::1] items, const int64_t[::1] times, const uint8_t[::1] flags, const double[::1] amounts,
-          const int64_t[::1] order, const int32_t[::1] asked, const int64_t[::1] moments, const int64_t[::1] turns, const int64_t[::1] since, float[:, ::1] out):
-    """Fill `out` (13, m): item asked[p] at moments[p] after the events before that moment.
+          const int32_t[::1] asked, const int64_t[::1] moments, const int64_t[::1] places, const int64_t[::1] since, float[:, ::1] out):
+    """Fill column places[p] of `out` (13, m): item asked[p] at moments[p] after the events before that moment.
 
-    `order` (n,) sorts the events by time, `turns` (m,) the probes. Returns False where an item is negative.
+    Events and probes are in order of time. Returns False where an item is negative.
     """
     cdef State s
-    cdef int64_t i, at, probe, block = 0, e = 0, n = items.shape[0], m = asked.shape[0], n_since = since.shape[0]
+    cdef int64_t i, block = 0, e = 0, n = items.shape[0], m = asked.shape[0], n_since = since.shape[0]
     cdef const int64_t *began = &since[0] if n_since else NULL
     cdef float *values = NULL
     cdef int met = 0, v
@@ -147,30 +161,27 @@ def sweep(const int64_t[::1] windows, int64_t half_life, const int32_t[::1] item
             return False
     start(&s, windows[0], windows[1], windows[2], half_life)
     try:
-        values = <float *> malloc(VALUES * BLOCK * sizeof(float))
+        values = <float *> malloc(VALUES * WIDE * sizeof(float))
         if values == NULL:
             raise MemoryError
         with nogil:
-            while block < m:
+            while block < m and met == 0:
                 for i in range(block, min(block + BLOCK, m)):
-                    probe = turns[i]
-                    while e < n and times[order[e]] < moments[probe]:
-                        at = order[e]
-                        if e + AHEAD < n and items[order[e + AHEAD]] < s.n:
-                            __builtin_prefetch(s.items + items[order[e + AHEAD]])
-                        met = advance(&s, times[at]) or fold(&s, items[at], times[at], flags[at], amounts[at], False)
-                        if met:
-                            break
+                    while e < n and times[e] < moments[i] and met == 0:
+                        if e + AHEAD < n:
+                            fetch(&s, items[e + AHEAD])
+                            fetch_hours(&s, items[e + AHEAD // 2])
+                        met = advance(&s, times[e]) or fold(&s, items[e], times[e], flags[e], amounts[e], False)
                         e += 1
-                    met = met or advance(&s, moments[probe])
+                    met = met or advance(&s, moments[i])
                     if met:
                         break
-                    read_one(&s, asked[probe], moments[probe], began[asked[probe]] if asked[probe] < n_since else INT64_MIN, shared(&s), values + i - block, BLOCK)
-                if met:
-                    break
+                    if i + AHEAD < m:
+                        fetch(&s, asked[i + AHEAD])
+                    read_one(&s, asked[i], moments[i], began[asked[i]] if asked[i] < n_since else INT64_MIN, shared(&s), values + i - block, WIDE)
                 for v in range(VALUES):  # a row at a time: probes in order of time lie anywhere in `out`
                     for i in range(block, min(block + BLOCK, m)):
-                        out[v, turns[i]] = values[v * BLOCK + i - block]
+                        out[v, places[i]] = values[v * WIDE + i - block]
                 block += BLOCK
     finally:
         free(values)

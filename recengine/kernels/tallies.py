@@ -6,8 +6,6 @@ Why one record an item rather than a ring of buckets for all: a record rolls for
 that passes costs nothing, and the hours it keeps let any event be taken out again exactly.
 """
 
-from typing import Any
-
 import numpy as np
 
 from recengine._native import tallies as _native
@@ -74,8 +72,10 @@ class Tallies:
         n = len(items)
         times, flags = array("times", times, _I64, n), array("flags", flags, _U8, n)
         amounts = array("amounts", amounts, _F64, n)
-        order = np.argsort(times) if n > 1 else None  # hours are kept ascending: in order, each event goes to an end
-        missing: int = self._native.fold(items, times, flags, amounts, order, again)
+        if n > 1:  # hours are kept ascending: in order, each event goes to an end
+            order = np.argsort(times)
+            items, times, flags, amounts = items[order], times[order], flags[order], amounts[order]
+        missing: int = self._native.fold(items, times, flags, amounts, again)
         if missing < 0:
             raise _negative("items", items)
         return missing
@@ -153,11 +153,12 @@ def sweep(
     moments = array("moments", moments, _I64, len(asked))
     since = array("since", since, _I64, None)
     lengths = np.array(_windows(windows), np.int64)
-    order, turns = np.argsort(times), np.argsort(moments)
     out = _writable(out, len(asked))
-    told = (items, times, flags, amounts, order)
-    if not _native.sweep(lengths, positive("half_life", half_life), *told, asked, moments, turns, since, out):
-        raise _negative("asked" if len(asked) and asked.min() < 0 else "items", asked)
+    order, places = np.argsort(times), np.argsort(moments)
+    told = (items[order], times[order], flags[order], amounts[order])
+    probes = (asked[places], moments[places], places)
+    if not _native.sweep(lengths, positive("half_life", half_life), *told, *probes, since, out):
+        raise _negative("asked" if asked.min(initial=0) < 0 else "items", asked if asked.min(initial=0) < 0 else items)
 
 
 def _windows(windows: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -167,10 +168,10 @@ def _windows(windows: tuple[int, int, int]) -> tuple[int, int, int]:
     return first, second, third
 
 
-def _writable(out: Any, n: int) -> F32:
-    checked: F32 = array("out", out, _F32, N_VALUES, n)
-    if checked is out and checked.flags.writeable:
-        return checked
+def _writable(out: F32, n: int) -> F32:
+    as_it_is = array("out", out, _F32, N_VALUES, n) is out
+    if as_it_is and out.flags.writeable:
+        return out
     raise ShapeError("out: expected a C-contiguous array that can be written")
 
 
