@@ -14,7 +14,7 @@ import numpy as np
 from recengine.features.signals import ENGAGED, Signals
 from recengine.kernels.covisits import Covisits
 from recengine.kernels.covisits import sweep as _sweep
-from recengine.types import F32, I32, I64
+from recengine.types import F32, I32, I64, Bools
 
 __all__ = ("COVISIT_VALUES", "SPAN", "Covisits", "anchors_of", "covisits_of", "pairs_of", "sweep")
 
@@ -24,13 +24,16 @@ SPAN = 2
 """An engaged event is paired with so many before it (a window of word2vec's kind, Mikolov et al. 2013; Barkan 2016)."""
 
 
-def pairs_of(items: I32, users: I32 | None = None, since: int = 0) -> tuple[I32, I32]:
+def pairs_of(
+    items: I32, users: I32 | None = None, fresh: Bools | None = None, since: int = 0
+) -> tuple[I32, I32]:
     """List the pairs of items that engaged events make.
 
     Parameters
     ----------
     items : int32 (n,), of engaged events in the order (user, time, seq).
     users : int32 (n,); None = all of one user.
+    fresh : bool (n,): only pairs whose later event is one of these; None = all.
     since : only pairs whose later event stands at `since` or after: what events at the end add. `SPAN` events
         before them are enough then.
 
@@ -45,6 +48,8 @@ def pairs_of(items: I32, users: I32 | None = None, since: int = 0) -> tuple[I32,
         differ = now != then
         if users is not None:
             differ &= users[first:] == users[first - back : max(len(items) - back, 0)]
+        if fresh is not None:
+            differ &= fresh[first:]
         later.append(now[differ])
         earlier.append(then[differ])
     return np.concatenate(later), np.concatenate(earlier)

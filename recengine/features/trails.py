@@ -138,13 +138,15 @@ class Trails:
         if len(self._arena.events.item) == 0 or not self.timed:
             self.timed = bool(signals.time.max() >= MICROSECONDS_FROM)
         events = kernel.Events(signals.item, signals.time, signals.flags, signals.amount)
+        if not all(column.flags.writeable for column in self._arena.events):  # of a database, taken as they are
+            self._gather(self._room(n))
         done = 0
         while True:
             done, self._end = kernel.insert(self._arena, self._end, signals.user, events, done)
             if done == n:
                 return
             own = int(self._arena.length[signals.user[done]])
-            self._gather(max(1024, 2 * own, int(self._arena.capacity.sum(dtype=np.int64)) // 2))
+            self._gather(self._room(own))
 
     def forget(self, user: int) -> Signals:
         """Take out what a user did, and return it; nothing of it stays in memory, in no copy either.
@@ -188,6 +190,9 @@ class Trails:
             more = max(n_users - have, have // 8)
             start, length, capacity = (np.concatenate((x, np.zeros(more, x.dtype))) for x in arena[:3])
             self._arena = kernel.Arena(start, length, capacity, arena.events)
+
+    def _room(self, wanted: int) -> int:
+        return max(1024, 2 * wanted, int(self._arena.capacity.sum(dtype=np.int64)) // 2)
 
     def _gather(self, room: int) -> None:
         self._arena, self._end = kernel.gathered(self._arena, room)

@@ -35,6 +35,8 @@ class EventsFrame(msgspec.Struct, frozen=True):
     """The last number that was ever given; those of forgotten events are not given again."""
     whole: bool = False
     """These are all events there are: they make a new base."""
+    now: int = 0
+    """A moment that is past, as far as is known; it changes what a reader sees no more than the clock does."""
 
 
 class HistoriesFrame(msgspec.Struct, frozen=True):

@@ -28,7 +28,7 @@ def restore(database: Database, ids: Vocabularies, config: Config) -> State:
     """Make the state that serving starts from, as of the store's last frame. Cost: about 1 us an event."""
     cursor = database.read()
     refused = frozenset((user, purpose) for user, purpose in cursor.rows(query("store/read_refusals")))
-    state = State(config.event, ids, read_items(database), read_users(database), refused, config.serving)
+    state = State(config, ids, read_items(database), read_users(database), refused)
     _apply_all(state, last_seq(cursor), database)
     _apply_sessions(state, database, config.serving)
     return state
@@ -71,11 +71,16 @@ def _frame(state: State, database: Database, events: EventColumns, *, whole: boo
         kind=order_kind(cursor),
         last_event=span(cursor).last_seq,
         whole=whole,
+        now=_past(int(events.time.max(initial=0))),
     )
 
 
 def _apply_sessions(state: State, database: Database, serving: Serving) -> None:
-    last = min(state.latest, time_ns() // 1000)  # one event from the future does not end all visits
-    since = last - int(serving.session_minutes * 60e6)
+    since = _past(state.latest) - int(serving.session_minutes * 60e6)
     names, events = read_session_events(database, since=since, most=serving.sessions)
     state.apply(state.seq, SessionsFrame(names, events))
+
+
+def _past(moment: int) -> int:
+    """Return it, or now: one event from the future neither ends all visits nor ages all items."""
+    return min(moment, time_ns() // 1000)

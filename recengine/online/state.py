@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from recengine.config import EventType, Serving
+from recengine.config import Config
+from recengine.features.state import EventState
 from recengine.online.catalogues import revised, unlabelled
 from recengine.online.counters import Counters
 from recengine.online.frames import (
@@ -62,24 +63,22 @@ class State:
 
     Parameters
     ----------
-    rules : what event types mean.
+    config : what event types mean, how many visits are held and for how long, what features count.
     ids : the vocabularies; the fold is their only writer while no ingest runs.
     items, users : the two catalogues.
     refused : (user, purpose) that are not allowed.
-    serving : how many visits are held, and for how long.
     """
 
     def __init__(
         self,
-        rules: tuple[EventType, ...],
+        config: Config,
         ids: Vocabularies,
         items: Catalogue,
         users: Catalogue,
         refused: frozenset[tuple[int, str]],
-        serving: Serving,
     ) -> None:
-        self._rules = rules
-        self._serving = serving
+        rules = config.event
+        self._config = config
         self._lock = Lock()
         rows, places = np.empty(0, np.int32), np.empty(0, np.int64)
         nothing = EventColumns(places, rows, rows, rows.astype(np.int16), rows.astype(np.float32), places, ())
@@ -87,8 +86,10 @@ class State:
         self.histories = Histories(rules, nothing, 0, 0)
         self.counters = Counters(rules)
         """How much everybody does with each item."""
-        self.sessions = Sessions(rules, serving)
+        self.sessions = Sessions(rules, config.serving)
         """What happened in the latest visits."""
+        self.counted = EventState(config) if config.features.enabled else None
+        """What features count from events; None where there are to be none."""
         self.items = items
         self.users = users
         self.types: tuple[str, ...] = ()
@@ -120,17 +121,22 @@ class State:
             match frame:
                 case EventsFrame(whole=True):
                     self._note(frame)
-                    self.histories = Histories(self._rules, frame.events, frame.n_users, frame.n_items)
+                    self.histories = Histories(self._config.event, frame.events, frame.n_users, frame.n_items)
                     self.counters.restart(frame.events, frame.last_event)
+                    if self.counted is not None:
+                        rows = frame.n_users, frame.n_items
+                        self.counted = EventState.of(self._config, frame.events, *rows, now=frame.now)
                 case EventsFrame():
                     self._note(frame)
                     self.late.update(self.histories.apply(frame.events).tolist())
                     self.counters.apply(frame.events)
+                    if self.counted is not None:
+                        self.counted.apply(frame.events, now=frame.now)
                 case HistoriesFrame():
                     self.histories.replace(frame.events)
                     self.late.difference_update(frame.events.user.tolist())
                 case SessionsFrame():
-                    sessions = Sessions(self._rules, self._serving)
+                    sessions = Sessions(self._config.event, self._config.serving)
                     sessions.apply(frame.names, frame.events)
                     self.sessions = sessions  # whole, for whoever reads meanwhile
                 case ItemsFrame():
@@ -181,6 +187,8 @@ class State:
         self.histories.forget(who)
         self.sessions.forget(who)
         self.counters.forget(who)
+        if self.counted is not None:
+            self.counted.forget(who)
         self.ids.users.unname(user)
         if user < self.users.n:
             blank = UserFrame(FORGOTTEN, {}, None, merge=False)
@@ -235,6 +243,8 @@ class State:
         ordered = EventColumns(seq[order], user[order], item[order], code[order], value[order], time[order], self.types)
         self.late.update(self.histories.apply(ordered).tolist())
         self.counters.apply(ordered)
+        if self.counted is not None:
+            self.counted.apply(ordered, now=frames[-1].at)
         texts = [(f.event_id, f.session_id, f.request_id) for f in frames]
         if any(f.session_id is not None for f in frames):
             self.sessions.apply(

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from recengine import Engine, Request
 from recengine.config import Config, Training
+from recengine.features.item import ITEM_VALUES
 from recengine.store import directory
 from recengine.store.database import FILE
 from recengine.types import SessionEvent
@@ -104,7 +106,7 @@ def do(engine, kind, what):
             getattr(engine, kind)(what)
 
 
-def view(engine):
+def view(engine, now):
     """Everything that a caller can see, without the names of replies."""
     told = (SessionEvent(item_id="i1", type="purchase"), SessionEvent(item_id="i4"))
     wishes = [Request(user_id=u, n=6, explain=True) for u in [*USERS, "new1", "new2"]]
@@ -119,7 +121,17 @@ def view(engine):
     kept = engine._state.histories
     rows = {u: [column.tolist() for column in kept.row(engine._ids.users.row(u))[:5]] for u in [*USERS, "new1"]}
     listed = [engine.popular(6), engine.trending(6), engine.latest(6), engine.items()[0], engine.list_users()[0]]
-    return replies, events, rows, listed
+    return replies, events, rows, listed, counted(engine, now)
+
+
+def counted(engine, now):
+    """All that features count from events, and how items stand at a moment, to the bit."""
+    state = engine._state.counted.settled()
+    known = np.arange(len(engine._ids.items), dtype=np.int32)
+    values = np.empty((len(ITEM_VALUES), len(known)), np.float32)
+    state.tallies.read(known, now, engine._state.items.since, values)
+    trails = {u: [c.tolist() for c in state.trails.of_user(engine._ids.users.row(u))[:4]] for u in [*USERS, "new1"]}
+    return values.tobytes(), trails, [[side.tolist() for side in state.covisits.counts(i)] for i in known.tolist()]
 
 
 @settings(max_examples=10, deadline=None)
@@ -132,6 +144,7 @@ def view(engine):
 )
 @given(steps=st.lists(step, min_size=1, max_size=8))
 def test_live_restarted_and_replayed_are_the_same(seed, steps):
+    now = (time.time_ns() // 1000) + 3_600_000_000  # later than all that happens here
     with tempfile.TemporaryDirectory() as folder:
         home, again = Path(folder) / "shop", Path(folder) / "again"
         shutil.copytree(seed, home)
@@ -141,16 +154,16 @@ def test_live_restarted_and_replayed_are_the_same(seed, steps):
             for kind, what in steps:
                 do(engine, kind, what)
             engine._feedback.flush()  # also puts what came late in its place
-            live = view(engine)
+            live = view(engine, now)
             engine._feedback.flush()  # no record of a reply comes to the journal after this
             frames = engine._journal.last_seq - before
             if not any(kind == "forget" for kind, _ in steps):  # forgetting lets go of the older frames on purpose
                 shutil.rmtree(again / directory.JOURNAL)
                 shutil.copytree(home / directory.JOURNAL, again / directory.JOURNAL)
         with Engine.open(home, config=CONFIG) as engine:
-            assert view(engine) == live, "after a restart"
+            assert view(engine, now) == live, "after a restart"
         if (again / directory.JOURNAL).exists() and not any(kind == "forget" for kind, _ in steps):
             assert (again / FILE).exists()
             with Engine.open(again, config=CONFIG) as engine:
                 assert engine.replayed == frames
-                assert view(engine) == live, "replayed"
+                assert view(engine, now) == live, "replayed"

@@ -42,7 +42,7 @@ def living(shop, users=()):
     """Return a state of its own over the same shop, and a recommender over it."""
     names = Vocabulary([*(f"u{k}" for k in range(N_USERS)), *users])
     ids = Vocabularies(names, shop.items, Vocabulary(shop.events.types))
-    state = State(shop.config.event, ids, shop.state.items, shop.state.users, frozenset(), shop.config.serving)
+    state = State(shop.config, ids, shop.state.items, shop.state.users, frozenset())
     state.apply(-1, EventsFrame(shop.events, N_USERS, N_ITEMS, "timestamp", int(shop.events.seq.max()), whole=True))
     return state, Recommender(shop.recommender.deployment, state, names, shop.items, shop.config)
 

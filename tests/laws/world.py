@@ -118,7 +118,7 @@ def made(seed, config, users):
     )
     user_ids, item_ids = Vocabulary(f"u{k}" for k in range(N_USERS)), Vocabulary(f"i{k}" for k in range(N_ITEMS))
     ids = Vocabularies(user_ids, item_ids, Vocabulary(events.types))
-    state = State(config.event, ids, items, users, frozenset(), config.serving)
+    state = State(config, ids, items, users, frozenset())
     state.apply(-1, EventsFrame(events, N_USERS, N_ITEMS, "timestamp", int(events.seq.max()), whole=True))
     return World(config, state, Recommender(deployment, state, user_ids, item_ids, config), user_ids, item_ids, events)
 
