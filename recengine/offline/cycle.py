@@ -12,7 +12,7 @@ import msgspec
 
 from recengine.artifacts import ArtifactStore
 from recengine.config import Config
-from recengine.errors import BadArtifact, UnknownVersion
+from recengine.errors import BadArtifact, FeaturesChanged, UnknownVersion
 from recengine.offline import build, deploy, validate
 from recengine.offline import train as training
 from recengine.offline.build import BuildReport
@@ -91,12 +91,12 @@ def train(
 
 
 def live_of(artifacts: ArtifactStore) -> Live:
-    """Load the live deployment. A damaged one is noted and passed over, because training anew is the way to mend it."""
+    """Load the live deployment. What cannot be used is noted and passed over: training anew is the way to mend it."""
     try:
         version = artifacts.current()
         if version is None:
             return Live(None, None)
         until = artifacts.manifest(version).about.last
         return Live(load(artifacts.open(version), version), until)
-    except (BadArtifact, UnknownVersion) as err:
+    except (BadArtifact, FeaturesChanged, UnknownVersion) as err:
         return Live(None, None, (f"not compared with the live deployment: {err}",))

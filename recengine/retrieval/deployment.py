@@ -4,7 +4,7 @@ Made by `offline`, read by `online`.
 
 On disk (inside one version folder, whose files `artifacts` verifies before anything here is called):
 `deployment.json` the configuration, calibration and weight of every member; `models/<name>/` what each `save`
-wrote; `popularity/`; `demographic/`.
+wrote; `popularity/`; `demographic/`; `features/` where the deployment has features.
 """
 
 from pathlib import Path
@@ -19,6 +19,8 @@ from recengine.algorithms.registry import ALGORITHMS
 from recengine.config import ModelConfig
 from recengine.config import Popularity as PopularityConfig
 from recengine.errors import BadArtifact
+from recengine.features import deployed
+from recengine.features.deployed import DeployedFeatures
 from recengine.types import F32
 
 __all__ = ("Deployment", "Member", "assemble", "load", "save")
@@ -57,6 +59,8 @@ class Deployment(msgspec.Struct, frozen=True):
     """(n_items, d) unit length, for measuring variety; d = 1 and all zero where no member has vectors."""
     popular: int
     """The member that is popularity; -1 = none is."""
+    features: DeployedFeatures | None = None
+    """What models see of users, items and both; None = training was told to make none."""
 
 
 class _Entry(msgspec.Struct, frozen=True):
@@ -73,6 +77,7 @@ class _Card(msgspec.Struct, frozen=True, kw_only=True):
     n_users: int
     n_items: int
     last_seq: int
+    features: bool = False
 
 
 def assemble(
@@ -84,6 +89,7 @@ def assemble(
     n_users: int,
     n_items: int,
     last_seq: int,
+    features: DeployedFeatures | None = None,
 ) -> Deployment:
     """Put a deployment together from fitted parts."""
     source = next((m.scorer for m in members if isinstance(m.scorer, Vectors)), None)
@@ -101,6 +107,7 @@ def assemble(
         np.array([m.weight for m in members], np.float32),
         np.ascontiguousarray(vectors, dtype=np.float32),
         next((m for m, member in enumerate(members) if isinstance(member.scorer, Popularity)), -1),
+        features,
     )
 
 
@@ -111,6 +118,9 @@ def save(deployment: Deployment, folder: Path) -> None:
     _made(folder / "popularity", deployment.popularity)
     if deployment.demographic is not None:
         _made(folder / "demographic", deployment.demographic)
+    if deployment.features is not None:
+        (folder / deployed.FOLDER).mkdir()
+        deployed.save(deployment.features, folder / deployed.FOLDER)
     card = _Card(
         members=tuple(_Entry(m.scorer.config, m.slope, m.intercept, m.weight) for m in deployment.members),
         popularity=deployment.popularity.config,
@@ -118,6 +128,7 @@ def save(deployment: Deployment, folder: Path) -> None:
         n_users=deployment.n_users,
         n_items=deployment.n_items,
         last_seq=deployment.last_seq,
+        features=deployment.features is not None,
     )
     (folder / "deployment.json").write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=2))
 
@@ -128,6 +139,7 @@ def load(folder: Path, version: str) -> Deployment:
     Raises
     ------
     BadArtifact : a file is missing, damaged, or of another format.
+    FeaturesChanged : this recengine defines a feature otherwise than the one that trained the deployment.
     """
     try:
         card = msgspec.json.decode((folder / "deployment.json").read_bytes(), type=_Card)
@@ -153,6 +165,7 @@ def load(folder: Path, version: str) -> Deployment:
         n_users=card.n_users,
         n_items=card.n_items,
         last_seq=card.last_seq,
+        features=deployed.load(folder / deployed.FOLDER) if card.features else None,
     )
 
 
