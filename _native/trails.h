@@ -11,28 +11,32 @@
 
 #define BUCKET INT64_C(3600000000) /* microseconds in an hour: windows are aligned to it */
 #define DAY 86400e6
+#define QUARTER UINT64_C(21600000000)   /* of a day */
+#define QUARTERS UINT64_C(213503984)    /* whole days' worth that lift every moment since 140,000 BC above 0 */
 #define UNIT 1024.0                /* amounts are whole 1,024ths */
 #define ENTROPY_UNIT 4294967296.0  /* terms of the entropy are whole 2^-32 bits, so that their order does not matter */
 #define MOMENT_FROM INT64_C(100000000000000) /* an order below is no time */
 enum { ENGAGED = 1, VIEWED = 2, CONVERTED = 4, REJECTED = 8, RATED = 16 };
+#define MET_BITS 8192
 enum { USER_VALUES = 17, SESSION_VALUES = 5, PAIR_VALUES = 7 };
 
 typedef struct { int32_t category, brand; float price; int32_t unused; } Lane; /* 16 bytes: never on two cache lines */
-typedef struct { const int64_t *indptr, *times; const Lane *lanes; int64_t items; int plain; } Lanes;
+typedef struct { const int64_t *indptr, *times; const Lane *lanes; int64_t items, categories, brands; int plain; } Lanes;
 typedef struct { const int32_t *item; const int64_t *time; const uint8_t *flags; const double *amount; } Events;
 typedef struct { int64_t windows[3], history, session; const int64_t *terms; } Lookback;
-typedef struct { int32_t key, count, last; } Cell; /* `last`: place of its latest event */
-typedef struct { Cell *cells; int shift; } Tally;
+typedef struct { int32_t key, count; union { int32_t last; float idle; }; float share; } Cell; /* `last`: place of its latest event; see `finish` */
+typedef struct { Cell *cells; uint32_t factor; int shift; } Tally;
 
 typedef struct {
     Tally item, category, brand;
-    Events events;           /* of the whole trail */
+    uint64_t met[MET_BITS / 64]; /* by the hash of an item: whether it may be in the trail; most candidates are not */
+    Events events;              /* of the whole trail */
     int64_t moment, first, end; /* looked at: events [first, end) */
     int timed;
-    int64_t engaged, converted, window[3], categorised, branded, priced, rated, alike, visits, single;
-    int64_t entropy;         /* sum over categories of n log2 n, in 2^-32 bits */
+    int64_t engaged, categorised, branded, priced, alike;
+    int64_t entropy;            /* sum over categories of n log2 n, in 2^-32 bits */
     int32_t top_category, top_category_count, top_brand, top_brand_count;
-    double spend, price, rating;
+    double price;
 } Look;
 
 static inline int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0); } /* b > 0 */
@@ -64,18 +68,30 @@ static inline Lane lane_at(const Lanes *l, int32_t item, int64_t t) {
     return lo > l->indptr[item] ? l->lanes[lo - 1] : none;
 }
 
-/* An open hash of at least twice as many cells as keys; `cells` has room for that. Returns where the room ends. */
-static inline Cell *tally_over(Tally *tally, Cell *cells, int64_t keys) {
+/* How many cells a tally of so many events takes at most: an open hash has twice as many cells as keys or more. */
+static inline int64_t most_cells(int64_t events) {
+    int64_t size = 32;
+    while (size < 4 * events) size *= 2;
+    return size;
+}
+
+#define GOLDEN UINT32_C(2654435769) /* 2^32 / golden ratio: Knuth, The Art of Computer Programming 3, section 6.4 */
+
+/* Begin a tally of events by keys 0 .. `keys` - 1: every key has its own cell where they are few. Returns where the room ends. */
+static inline Cell *tally_over(Tally *tally, Cell *cells, int64_t events, int64_t keys) {
     int bits = 4;
-    while ((INT64_C(1) << bits) < 2 * keys) bits++;
+    while ((INT64_C(1) << bits) < 2 * events && (INT64_C(1) << bits) < keys) bits++;
+    int own = keys <= INT64_C(2) << bits;
+    bits += own && keys > INT64_C(1) << bits;
     tally->cells = cells;
     tally->shift = 32 - bits;
+    tally->factor = own ? UINT32_C(1) << tally->shift : GOLDEN;
     memset(cells, 0xff, sizeof(Cell) << bits);
     return cells + (INT64_C(1) << bits);
 }
 
 static inline Cell *cell_of(const Tally *tally, int32_t key) {
-    uint32_t mask = (UINT32_C(1) << (32 - tally->shift)) - 1, at = (uint32_t)key * UINT32_C(2654435769) >> tally->shift;
+    uint32_t mask = (UINT32_C(1) << (32 - tally->shift)) - 1, at = (uint32_t)key * tally->factor >> tally->shift;
     while (tally->cells[at].key != key && tally->cells[at].key >= 0) at = (at + 1) & mask;
     return tally->cells + at;
 }
@@ -99,68 +115,87 @@ static inline void raise_top(int32_t key, int32_t count, int32_t *top, int32_t *
     }
 }
 
-static void count_visits(Look *k, int64_t session) {
+/* Visits among the events looked at, and those with one event. */
+static inline void count_visits(const Look *k, int64_t session, int64_t *visits, int64_t *single) {
     const int64_t *time = k->events.time;
     int starts = 1;
-    k->visits = k->single = 0;
+    *visits = *single = 0;
     for (int64_t i = k->first; i < k->end; i++) {
         int ends = i + 1 == k->end || apart(time[i + 1], time[i], session);
-        k->visits += ends;
-        k->single += starts & ends;
+        *visits += ends;
+        *single += starts & ends;
         starts = ends;
     }
 }
 
+static inline int64_t count_marked(const uint8_t *flags, int64_t first, int64_t end, int mark) {
+    int64_t n = 0;
+    for (int64_t i = first; i < end; i++) n += (flags[i] & mark) == mark;
+    return n;
+}
+
+/* The sum of what is marked: eight sums side by side, then those in order. */
+static inline double sum_marked(Events e, int64_t first, int64_t end, int mark) {
+    double sums[8] = {0}, sum = 0;
+    int64_t i = first;
+    for (; i + 8 <= end; i += 8)
+        for (int s = 0; s < 8; s++) {
+            const double amount = e.amount[i + s];
+            sums[s] += e.flags[i + s] & mark ? amount : 0;
+        }
+    for (int s = 0; i < end; i++, s++) sums[s] += e.flags[i] & mark ? e.amount[i] : 0;
+    for (int s = 0; s < 8; s++) sum += sums[s];
+    return sum;
+}
+
+static inline uint32_t met_bit(int32_t item) { return ((uint32_t)item * GOLDEN) / (uint32_t)(0x100000000 / MET_BITS); }
+static inline int quarter_of(int64_t time) { return (int)(((uint64_t)time + QUARTERS * QUARTER) / QUARTER & 3); }
+
 /* Read the latest events of a trail before t. `cells`: room for three tallies, or two where no `items` are wanted. */
-static void look_at(Look *k, Events events, int64_t length, int timed, const Lanes *lanes, int64_t t, const Lookback *b, Cell *cells, int items) {
-    memset(k, 0, sizeof *k);
-    k->events = events;
-    k->moment = t;
-    k->end = before(events.time, length, t);
-    k->first = k->end > b->history ? k->end - b->history : 0;
-    k->timed = timed && t >= MOMENT_FROM;
-    cells = tally_over(&k->category, cells, k->end - k->first);
-    cells = tally_over(&k->brand, cells, k->end - k->first);
-    if (items) tally_over(&k->item, cells, k->end - k->first);
-    const int64_t bucket = floor_div(t, BUCKET), quarter = floor_div(t, 6 * BUCKET) & 3;
-    int64_t opens[3] = {0, 0, 0}; /* the first moment inside each window */
-    if (k->timed) {
-        for (int w = 0; w < 3; w++) opens[w] = (bucket - b->windows[w] + 1) * BUCKET;
-        count_visits(k, b->session);
+static inline void look_at(Look *k, Events e, int64_t length, int timed, const Lanes *lanes, int64_t t, const Lookback *b, Cell *cells, int items) {
+    const int64_t end = before(e.time, length, t), first = end > b->history ? end - b->history : 0;
+    const int quarter = quarter_of(t);
+    int64_t engaged = 0, categorised = 0, branded = 0, priced = 0, alike = 0, entropy = 0;
+    int32_t category = 0, category_count = 0, brand = 0, brand_count = 0;
+    double price = 0;
+    Tally items_of = {0}, categories, brands;
+    cells = tally_over(&categories, cells, end - first, lanes->categories);
+    cells = tally_over(&brands, cells, end - first, lanes->brands);
+    if (items) {
+        tally_over(&items_of, cells, end - first, INT64_C(1) << 31);
+        memset(k->met, 0, sizeof k->met);
     }
-    for (int64_t i = k->end - 1; i >= k->first; i--) {
-        const int flags = events.flags[i];
-        if (flags & RATED) {
-            k->rated++;
-            k->rating += events.amount[i];
+    for (int64_t i = end - 1; i >= first; i--) {
+        if (!(e.flags[i] & ENGAGED)) continue;
+        const Lane lane = lane_at(lanes, e.item[i], t);
+        const int32_t at = (int32_t)(i - first);
+        engaged++;
+        alike += quarter_of(e.time[i]) == quarter;
+        if (items) {
+            const uint32_t bit = met_bit(e.item[i]);
+            k->met[bit / 64] |= UINT64_C(1) << bit % 64;
+            tally_add(&items_of, e.item[i], at);
         }
-        if (!(flags & ENGAGED)) continue;
-        const int64_t time = events.time[i];
-        k->engaged++;
-        k->converted += (flags & CONVERTED) != 0;
-        if (k->timed) {
-            for (int w = 0; w < 3; w++) k->window[w] += time >= opens[w];
-            if ((flags & CONVERTED) && time >= opens[2]) k->spend += events.amount[i];
-            k->alike += (floor_div(time, 6 * BUCKET) & 3) == quarter;
-        }
-        const Lane lane = lane_at(lanes, events.item[i], t);
-        const int32_t at = (int32_t)(i - k->first);
-        if (items) tally_add(&k->item, events.item[i], at);
         if (lane.category >= 0) {
-            int32_t count = tally_add(&k->category, lane.category, at);
-            k->categorised++;
-            k->entropy += b->terms[count] - b->terms[count - 1];
-            raise_top(lane.category, count, &k->top_category, &k->top_category_count);
+            int32_t count = tally_add(&categories, lane.category, at);
+            categorised++;
+            entropy += b->terms[count] - b->terms[count - 1];
+            raise_top(lane.category, count, &category, &category_count);
         }
         if (lane.brand >= 0) {
-            k->branded++;
-            raise_top(lane.brand, tally_add(&k->brand, lane.brand, at), &k->top_brand, &k->top_brand_count);
+            branded++;
+            raise_top(lane.brand, tally_add(&brands, lane.brand, at), &brand, &brand_count);
         }
         if (lane.price == lane.price) {
-            k->priced++;
-            k->price += (double)lane.price;
+            priced++;
+            price += (double)lane.price;
         }
     }
+    k->item = items_of, k->category = categories, k->brand = brands;
+    k->events = e, k->moment = t, k->first = first, k->end = end, k->timed = timed && t >= MOMENT_FROM;
+    k->engaged = engaged, k->categorised = categorised, k->branded = branded, k->priced = priced, k->alike = alike;
+    k->entropy = entropy, k->price = price;
+    k->top_category = category, k->top_category_count = category_count, k->top_brand = brand, k->top_brand_count = brand_count;
 }
 
 static inline float ratio(double part, int64_t whole) { return whole ? (float)(part / (double)whole) : NAN; }
@@ -171,25 +206,27 @@ static void user_of(const Look *k, const Lookback *b, float *out) {
     const Events e = k->events;
     const int64_t bucket = floor_div(k->moment, BUCKET);
     const int some = k->end > 0;
-    int64_t engaged = 0;
-    double spend = 0;
-    for (int64_t i = 0; i < k->end; i++) engaged += e.flags[i] & ENGAGED;
-    for (int64_t i = k->end - 1; i >= 0; i--) if (e.flags[i] & CONVERTED) spend += e.amount[i];
-    for (int w = 0; w < 3; w++) *out++ = when(k->timed, (double)k->window[w]);
-    *out++ = (float)engaged;
+    int64_t visits = 0, single = 0, opens = 0;
+    if (k->timed) count_visits(k, b->session, &visits, &single);
+    for (int w = 0; w < 3; w++) {
+        if (k->timed) opens = before(e.time, k->end, (bucket - b->windows[w] + 1) * BUCKET);
+        if (opens < k->first) opens = k->first;
+        *out++ = when(k->timed, (double)count_marked(e.flags, opens, k->end, ENGAGED));
+    }
+    *out++ = (float)count_marked(e.flags, 0, k->end, ENGAGED);
     *out++ = when(k->timed && some, some ? (double)(bucket - floor_div(e.time[k->end - 1], BUCKET)) / 24 : 0);
     *out++ = when(k->timed && some, some ? (double)(bucket - floor_div(e.time[0], BUCKET)) / 24 : 0);
-    *out++ = when(k->timed, k->spend / UNIT);
-    *out++ = (float)(spend / UNIT);
-    *out++ = ratio((double)k->converted, k->engaged);
+    *out++ = when(k->timed, sum_marked(e, opens, k->end, CONVERTED) / UNIT);
+    *out++ = (float)(sum_marked(e, 0, k->end, CONVERTED) / UNIT);
+    *out++ = ratio((double)count_marked(e.flags, k->first, k->end, ENGAGED | CONVERTED), k->engaged);
     *out++ = k->categorised ? (float)((double)(b->terms[k->categorised] - k->entropy) / ((double)k->categorised * ENTROPY_UNIT)) : NAN;
     *out++ = when(k->categorised > 0, k->top_category);
     *out++ = ratio(k->top_category_count, k->categorised);
     *out++ = when(k->branded > 0, k->top_brand);
     *out++ = ratio(k->price, k->priced);
-    *out++ = ratio(k->rating / UNIT, k->rated);
+    *out++ = ratio(sum_marked(e, k->first, k->end, RATED) / UNIT, count_marked(e.flags, k->first, k->end, RATED));
     *out++ = k->timed ? ratio((double)k->alike, k->engaged) : NAN;
-    *out++ = k->timed ? ratio((double)k->single, k->visits) : NAN;
+    *out++ = k->timed ? ratio((double)single, visits) : NAN;
     int64_t i = k->end, views = 0, others = 0, conversions = 0;
     if (k->timed && k->end > k->first && !apart(k->moment, e.time[k->end - 1], b->session)) {
         do {
@@ -210,28 +247,51 @@ static inline float idle(const Look *k, int32_t count, int32_t last) {
     return k->timed && count > 0 ? (float)(since(k->moment, k->events.time[k->first + last]) / DAY) : NAN;
 }
 
-/* The values of the user with one item; its events were counted by whoever calls. */
-static inline void pair_of(const Look *k, const Lanes *lanes, int32_t item, int32_t count, int32_t last, float *out, int64_t stride) {
-    const Lane lane = lane_at(lanes, item, k->moment);
-    const Cell none = {-1, 0, -1};
-    const Cell *category = lane.category >= 0 ? cell_of(&k->category, lane.category) : &none;
-    const Cell *brand = lane.brand >= 0 ? cell_of(&k->brand, lane.brand) : &none;
-    const int32_t same_category = category->key >= 0 ? category->count : 0, same_brand = brand->key >= 0 ? brand->count : 0;
-    out[0] = (float)count;
-    out[stride] = idle(k, count, last);
-    out[2 * stride] = when(lane.category >= 0, same_category);
-    out[3 * stride] = lane.category >= 0 ? ratio(same_category, k->categorised) : NAN;
-    out[4 * stride] = idle(k, same_category, category->last);
-    out[5 * stride] = when(lane.brand >= 0, same_brand);
-    out[6 * stride] = idle(k, same_brand, brand->last);
+static const Cell NEVER = {.key = -1, .idle = NAN};
+
+/* Turn what was counted into values, once: `last` becomes `idle`. */
+static inline void finish(const Look *k, Cell *cell) {
+    cell->share = ratio(cell->count, k->categorised);
+    cell->idle = idle(k, cell->count, cell->last);
+}
+
+/* What was counted of one. */
+static inline Cell known(const Tally *tally, int32_t key) {
+    const Cell *cell = cell_of(tally, key);
+    return cell->key >= 0 ? *cell : NEVER;
+}
+
+/* The values of the user with one item, of what is known of it, its category and its brand. */
+static inline void pair_of(const Look *k, Lane lane, Cell item, Cell category, Cell brand, float *out, int64_t stride) {
+    out[0] = (float)item.count;
+    out[stride] = item.idle;
+    out[2 * stride] = when(lane.category >= 0, category.count);
+    out[3 * stride] = lane.category >= 0 && k->categorised ? category.share : NAN;
+    out[4 * stride] = lane.category >= 0 ? category.idle : NAN;
+    out[5 * stride] = when(lane.brand >= 0, brand.count);
+    out[6 * stride] = lane.brand >= 0 ? brand.idle : NAN;
+}
+
+static void finish_all(const Look *k, const Tally *tally) {
+    for (Cell *cell = tally->cells, *end = cell + (INT64_C(1) << (32 - tally->shift)); cell < end; cell++)
+        if (cell->key >= 0) finish(k, cell);
 }
 
 /* One user with many items: out (PAIR_VALUES, n). */
 static void pairs_of(const Look *k, const Lanes *lanes, const int32_t *items, int64_t n, float *out) {
+    finish_all(k, &k->category);
+    finish_all(k, &k->brand);
     for (int64_t j = 0; j < n; j++) {
-        const Cell *cell = items[j] >= 0 ? cell_of(&k->item, items[j]) : NULL;
-        const int met = cell && cell->key >= 0;
-        pair_of(k, lanes, items[j], met ? cell->count : 0, met ? cell->last : -1, out + j, n);
+        const Lane lane = lane_at(lanes, items[j], k->moment);
+        const uint32_t bit = met_bit(items[j]);
+        Cell item = NEVER;
+        if (k->met[bit / 64] >> bit % 64 & 1 && items[j] >= 0) {
+            item = known(&k->item, items[j]);
+            if (item.key >= 0) finish(k, &item);
+        }
+        const Cell category = lane.category >= 0 ? known(&k->category, lane.category) : NEVER;
+        const Cell brand = lane.brand >= 0 ? known(&k->brand, lane.brand) : NEVER;
+        pair_of(k, lane, item, category, brand, out + j, n);
     }
 }
 
@@ -240,15 +300,21 @@ static void row_of(Events events, int64_t length, int timed, const Lanes *lanes,
                    float *out, int64_t stride) {
     Look k;
     float own[USER_VALUES + SESSION_VALUES];
-    int32_t count = 0, last = -1;
+    Cell met = NEVER;
     look_at(&k, events, length, timed, lanes, t, b, cells, 0);
     user_of(&k, b, own);
     for (int j = 0; j < USER_VALUES + SESSION_VALUES; j++) out[j * stride] = own[j];
     for (int64_t i = k.first; i < k.end; i++)
         if (events.item[i] == item && (events.flags[i] & ENGAGED)) {
-            count++;
-            last = (int32_t)(i - k.first);
+            met.count++;
+            met.last = (int32_t)(i - k.first);
         }
-    pair_of(&k, lanes, item, count, last, out + (USER_VALUES + SESSION_VALUES) * stride, stride);
+    if (met.count) finish(&k, &met);
+    const Lane lane = lane_at(lanes, item, t);
+    Cell category = lane.category >= 0 ? known(&k.category, lane.category) : NEVER;
+    Cell brand = lane.brand >= 0 ? known(&k.brand, lane.brand) : NEVER;
+    if (category.key >= 0) finish(&k, &category);
+    if (brand.key >= 0) finish(&k, &brand);
+    pair_of(&k, lane, met, category, brand, out + (USER_VALUES + SESSION_VALUES) * stride, stride);
 }
 #endif

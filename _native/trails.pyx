@@ -4,6 +4,7 @@ The values themselves are in trails.h: reading for a request and filling a train
 """
 from cython.parallel cimport prange, threadid
 from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 cdef extern from "trails.h" nogil:
@@ -14,6 +15,8 @@ cdef extern from "trails.h" nogil:
         const int64_t *times
         const Lane *lanes
         int64_t items
+        int64_t categories
+        int64_t brands
         int plain
     ctypedef struct Events:
         const int32_t *item
@@ -29,6 +32,7 @@ cdef extern from "trails.h" nogil:
         int32_t key
     ctypedef struct Look:
         int64_t first
+    int64_t most_cells(int64_t events)
     void look_at(Look *k, Events events, int64_t length, int timed, const Lanes *lanes, int64_t t, const Lookback *b, Cell *cells, int items)
     void user_of(const Look *k, const Lookback *b, float *out)
     void pairs_of(const Look *k, const Lanes *lanes, const int32_t *items, int64_t n, float *out)
@@ -36,23 +40,31 @@ cdef extern from "trails.h" nogil:
                 float *out, int64_t stride)
 
 
-cdef Lookback _lookback(const int64_t[::1] spans, const int64_t[::1] terms):
-    """`spans`: three windows in hours, events looked at, microseconds between visits."""
-    cdef Lookback b
-    b.windows[0], b.windows[1], b.windows[2] = spans[0], spans[1], spans[2]
-    b.history, b.session = spans[3], spans[4]
-    b.terms = &terms[0]
-    return b
+cdef class Spans:
+    """How far to look back; made once, since a request would pay more for handing arrays over than for reading them."""
+
+    cdef Lookback c
+    cdef const int64_t[::1] terms
+
+    def __init__(self, int64_t w1, int64_t w2, int64_t w3, int64_t history, int64_t session, const int64_t[::1] terms):
+        self.terms = terms
+        self.c.windows[0], self.c.windows[1], self.c.windows[2] = w1, w2, w3
+        self.c.history, self.c.session = history, session
+        self.c.terms = &terms[0]
 
 
-cdef Lanes _lanes(const int64_t[::1] indptr, const int64_t[::1] times, const int32_t[:, ::1] lanes, bint plain):
-    cdef Lanes out
-    out.indptr = &indptr[0]
-    out.times = &times[0] if times.shape[0] else NULL
-    out.lanes = <const Lane *> &lanes[0, 0] if lanes.shape[0] else NULL
-    out.items = indptr.shape[0] - 1
-    out.plain = plain
-    return out
+cdef class Versions:
+    """What items are, by version; made and checked once."""
+
+    cdef Lanes c
+    cdef tuple held
+
+    def __init__(self, const int64_t[::1] indptr, const int64_t[::1] times, const int32_t[:, ::1] lanes, bint plain, int64_t categories, int64_t brands):
+        self.held = (indptr, times, lanes)
+        self.c.indptr = &indptr[0]
+        self.c.times = &times[0] if times.shape[0] else NULL
+        self.c.lanes = <const Lane *> &lanes[0, 0] if lanes.shape[0] else NULL
+        self.c.items, self.c.plain, self.c.categories, self.c.brands = indptr.shape[0] - 1, plain, categories, brands
 
 
 cdef Events _events(const int32_t[::1] item, const int64_t[::1] time, const uint8_t[::1] flags, const double[::1] amount):
@@ -65,44 +77,42 @@ cdef Events _events(const int32_t[::1] item, const int64_t[::1] time, const uint
     return out
 
 
-def read_user(const int32_t[::1] item, const int64_t[::1] time, const uint8_t[::1] flags, const double[::1] amount, bint timed,
-              const int64_t[::1] indptr, const int64_t[::1] times, const int32_t[:, ::1] lanes, bint plain,
-              const int64_t[::1] spans, const int64_t[::1] terms, int64_t t, int32_t[::1] cells, float[::1] out):
-    """Fill `out` (22,) with the values of the user and of the current visit."""
-    cdef Lookback b = _lookback(spans, terms)
-    cdef Lanes l = _lanes(indptr, times, lanes, plain)
-    cdef Look k
-    look_at(&k, _events(item, time, flags, amount), item.shape[0], timed, &l, t, &b, <Cell *> &cells[0], 0)
-    user_of(&k, &b, &out[0])
+def cells(int64_t events, Spans spans not None, int tallies):
+    """How many bytes of scratch the tallies of so many events take."""
+    return tallies * most_cells(min(events, spans.c.history)) * <int64_t> sizeof(Cell)
 
 
-def read_pairs(const int32_t[::1] item, const int64_t[::1] time, const uint8_t[::1] flags, const double[::1] amount, bint timed,
-               const int64_t[::1] indptr, const int64_t[::1] times, const int32_t[:, ::1] lanes, bint plain,
-               const int64_t[::1] spans, const int64_t[::1] terms, int64_t t, int32_t[::1] cells, const int32_t[::1] items, float[:, ::1] out):
-    """Fill `out` (7, n) with the values of the user with each of n items."""
-    cdef Lookback b = _lookback(spans, terms)
-    cdef Lanes l = _lanes(indptr, times, lanes, plain)
+def read(const int32_t[::1] item, const int64_t[::1] time, const uint8_t[::1] flags, const double[::1] amount, bint timed, Versions versions not None,
+         Spans spans not None, int64_t t, const int32_t[::1] items, float[::1] own, float[:, ::1] pairs):
+    """Fill `own` (22,) with the values of the user and the current visit, and `pairs` (7, n) with those of the user and each item; either may be None."""
     cdef Look k
-    if items.shape[0]:
-        look_at(&k, _events(item, time, flags, amount), item.shape[0], timed, &l, t, &b, <Cell *> &cells[0], 1)
-        pairs_of(&k, &l, &items[0], items.shape[0], &out[0, 0])
+    cdef bint some = items is not None and items.shape[0] > 0
+    cdef Cell *scratch = <Cell *> malloc(cells(item.shape[0], spans, 3 if some else 2))
+    if scratch == NULL:
+        raise MemoryError
+    look_at(&k, _events(item, time, flags, amount), item.shape[0], timed, &versions.c, t, &spans.c, scratch, some)
+    if own is not None:
+        user_of(&k, &spans.c, &own[0])
+    if some:
+        pairs_of(&k, &versions.c, &items[0], items.shape[0], &pairs[0, 0])
+    free(scratch)
 
 
 def read_rows(const int64_t[::1] start, const int32_t[::1] length, const int32_t[::1] item, const int64_t[::1] time, const uint8_t[::1] flags,
-              const double[::1] amount, bint timed, const int64_t[::1] indptr, const int64_t[::1] times, const int32_t[:, ::1] lanes, bint plain,
-              const int64_t[::1] spans, const int64_t[::1] terms, const int32_t[::1] users, const int32_t[::1] items, const int64_t[::1] moments,
-              int32_t[:, ::1] cells, float[:, ::1] out, int threads):
-    """Fill column j of `out` (29, m) with the values of probe j. `cells`: a row a thread."""
-    cdef Lookback b = _lookback(spans, terms)
-    cdef Lanes l = _lanes(indptr, times, lanes, plain)
+              const double[::1] amount, bint timed, Versions versions not None, Spans spans not None, const int32_t[::1] users,
+              const int32_t[::1] items, const int64_t[::1] moments, const int64_t[::1] order, uint8_t[:, ::1] scratch, float[:, ::1] out, int threads):
+    """Fill column j of `out` (29, m) with the values of probe j. They are read in `order`; `scratch`: a row a thread."""
+    cdef Lookback b = spans.c
+    cdef Lanes l = versions.c
     cdef Events whole = _events(item, time, flags, amount)
     cdef int64_t n_users = start.shape[0], m = users.shape[0]
-    cdef Py_ssize_t j
+    cdef Py_ssize_t at, j
     if m == 0:
         return
-    for j in prange(m, nogil=True, num_threads=threads, schedule="dynamic", chunksize=256):
+    for at in prange(m, nogil=True, num_threads=threads, schedule="dynamic", chunksize=256):
+        j = order[at]
         _row(&start[0] if n_users else NULL, &length[0] if n_users else NULL, n_users, whole, timed, &l, &b, users[j], items[j], moments[j],
-             <Cell *> &cells[threadid(), 0], &out[0, j], m)
+             <Cell *> &scratch[threadid(), 0], &out[0, j], m)
 
 
 cdef void _row(const int64_t *start, const int32_t *length, int64_t n_users, Events whole, int timed, const Lanes *l, const Lookback *b,

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from recengine.errors import ShapeError
-from recengine.kernels.trails import Versions
+from recengine.kernels.trails import Versions, versions
 from recengine.types import F32, I32, I64, NO_TIME, Catalogue, Column
 
 __all__ = ("Labels", "Lanes", "coded", "lanes_from", "lanes_of")
@@ -22,34 +22,31 @@ Labels: TypeAlias = Mapping[str, tuple[str, ...]]
 class Lanes(NamedTuple):
     """What items are, by version. Made by `lanes_from` or `lanes_of`, which check it."""
 
-    versions: Versions
+    indptr: I64
+    """(n_items + 1,): versions `indptr[i]:indptr[i + 1]` are item i's, oldest first."""
+    times: I64
+    """(K,): when a version begins to count, microseconds; NO_TIME = since ever."""
+    rows: I32
+    """(K, 4): category, brand, the bits of the price, 0."""
     n_categories: int
     n_brands: int
-
-    @property
-    def indptr(self) -> I64:
-        """(n_items + 1,): versions `indptr[i]:indptr[i + 1]` are item i's, oldest first."""
-        return self.versions.indptr
-
-    @property
-    def times(self) -> I64:
-        """(K,): when a version begins to count, microseconds; NO_TIME = since ever."""
-        return self.versions.times
+    versions: Versions
+    """All that, as the kernel takes it."""
 
     @property
     def category(self) -> I32:
         """(K,): codes, -1 = none."""
-        return self.versions.lanes[:, 0]
+        return self.rows[:, 0]
 
     @property
     def brand(self) -> I32:
         """(K,): codes, -1 = none."""
-        return self.versions.lanes[:, 1]
+        return self.rows[:, 1]
 
     @property
     def price(self) -> F32:
         """(K,): NaN = none."""
-        return self.versions.lanes[:, 2].view(np.float32)
+        return self.rows[:, 2].view(np.float32)
 
 
 def lanes_from(
@@ -81,9 +78,8 @@ def lanes_from(
     for name, values in (("time", time), ("category", category), ("brand", brand), ("price", price)):
         if values.shape != (k,):
             raise ShapeError(f"{name}: expected ({k},), got {values.shape}")
-    _within("item", item, 0, n_items)
-    _within("category", category, -1, n_categories)
-    _within("brand", brand, -1, n_brands)
+    if k and not (item.min() >= 0 and item.max() < n_items):
+        raise ShapeError(f"item: expected 0 to {n_items - 1}, got {item.min()} to {item.max()}")
     lanes = np.zeros((k, 4), np.int32)
     lanes[:, 0], lanes[:, 1] = category, brand
     lanes[:, 2] = np.asarray(price, np.float32).view(np.int32)
@@ -93,13 +89,9 @@ def lanes_from(
         item, time, lanes = item[order], time[order], lanes[order]
     indptr = np.zeros(n_items + 1, np.int64)
     np.cumsum(np.bincount(item, minlength=n_items), out=indptr[1:])
-    plain = k == n_items and bool((np.diff(indptr) == 1).all()) and bool((time == NO_TIME).all())
-    return Lanes(Versions(indptr, np.ascontiguousarray(time, np.int64), lanes, plain), n_categories, n_brands)
-
-
-def _within(name: str, codes: I32, lowest: int, end: int) -> None:
-    if len(codes) and not (lowest <= codes.min() and codes.max() < end):
-        raise ShapeError(f"{name}: expected {lowest} to {end - 1}, got {codes.min()} to {codes.max()}")
+    time = np.ascontiguousarray(time, np.int64)
+    held = versions(indptr, time, lanes, n_categories, n_brands)
+    return Lanes(indptr, time, lanes, n_categories, n_brands, held)
 
 
 def lanes_of(catalogue: Catalogue, labels: Labels, *, category: str, brand: str, price: str) -> Lanes:

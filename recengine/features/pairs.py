@@ -34,6 +34,6 @@ brand_idle         days from the last of them to t; missing = never
 def read_pairs(trail: Trail, lanes: Lanes, t: int, items: I32, look: Lookback) -> F32:
     """Read `PAIR_VALUES` of one user with each of n items as of t, float32 (7, n).
 
-    Cost: 2 us, 10 ns an event that is looked at, 5 ns an item.
+    Cost: 2 us, 6 ns an event that is looked at, 4 ns an item.
     """
-    return kernel.read_pairs(kernel.Events(*trail[:4]), trail.timed, lanes.versions, *look, t, items)
+    return kernel.read(kernel.Events(*trail[:4]), trail.timed, lanes.versions, look, t, items, user=False)[1]

@@ -7,7 +7,6 @@ Why arrays that are never written where a trail was shown: requests read while e
 copy of its user's trail, and what is given up is collected when the arrays are full.
 """
 
-from functools import cache
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -20,39 +19,29 @@ from recengine.features.signals import BUCKET, Signals
 from recengine.kernels import trails as kernel
 from recengine.types import F32, F64, I32, I64, MICROSECONDS_FROM
 
-__all__ = ("NO_TRAIL", "Lookback", "Trail", "Trails", "lookback", "lookback_of", "read_rows", "value_names")
+__all__ = ("NO_TRAIL", "Lookback", "Trail", "Trails", "lookback", "lookback_of", "read_rows", "read_trail", "value_names")
 
 U8: TypeAlias = npt.NDArray[np.uint8]
 
 
-class Lookback(NamedTuple):
-    """How far features of users look back. Made once by `lookback` or `lookback_of`."""
-
-    spans: I64
-    """(5,): three windows in hours, latest events of a user, microseconds without an event that end a visit."""
-    terms: I64
-    """round(2^32 n log2 n): the entropy's terms are whole numbers, so that their order does not matter."""
+Lookback: TypeAlias = kernel.Spans
+"""How far features of users look back; made once, by `lookback` or `lookback_of`."""
 
 
 def lookback(windows: tuple[int, int, int], history: int, session: int) -> Lookback:
-    """Look back over three windows in hours, `history` events at most, and visits that end after `session` us."""
-    if not 1 <= history <= kernel.MOST:
-        raise ShapeError(f"history: expected 1 to {kernel.MOST}, got {history}")
-    return Lookback(np.array([*windows, history, session], np.int64), _terms(history))
+    """Look back over three windows in hours, `history` events at most, and visits that end after `session` us.
+
+    Raises
+    ------
+    ShapeError : a window below an hour, more than 10,000 events or none, or a length below 0.
+    """
+    return kernel.spans(windows, history, session)
 
 
 def lookback_of(config: Config) -> Lookback:
     """Look back as configured."""
     w1, w2, w3 = (microseconds(window) // BUCKET for window in config.features.windows)
     return lookback((w1, w2, w3), config.features.history, round(config.serving.session_minutes * 60e6))
-
-
-@cache
-def _terms(history: int) -> I64:
-    n = np.arange(history + 1, dtype=np.float64)
-    out = np.rint(n * np.log2(np.maximum(n, 1)) * 2.0**32).astype(np.int64)
-    out.flags.writeable = False
-    return out
 
 
 def value_names(values: tuple[str, ...], windows: tuple[str, str, str]) -> tuple[str, ...]:
@@ -79,6 +68,14 @@ class Trail(NamedTuple):
 
 NO_TRAIL = Trail(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.uint8), np.empty(0))
 """Of one who did nothing."""
+
+
+def read_trail(trail: Trail, lanes: Lanes, t: int, items: I32, look: Lookback) -> tuple[F32, F32]:
+    """Read what `read_user` and `read_pairs` read, in one look: float32 (22,) and (7, n).
+
+    Cost: 2 us, 6 ns an event that is looked at, 4 ns an item.
+    """
+    return kernel.read(kernel.Events(*trail[:4]), trail.timed, lanes.versions, look, t, items)
 
 
 class Trails:
@@ -222,4 +219,4 @@ def read_rows(
     Cost: 10 ns an event that is looked at, over `threads`; the same bits for any number of them, and the same as
     `read_user` and `read_pairs` give at that moment.
     """
-    kernel.read_rows(trails.arena, trails.timed, lanes.versions, *look, users, items, times, out, threads)
+    kernel.read_rows(trails.arena, trails.timed, lanes.versions, look, users, items, times, out, threads)

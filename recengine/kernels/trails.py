@@ -12,7 +12,7 @@ import numpy.typing as npt
 from recengine._native import trails as _native
 from recengine.errors import ShapeError
 from recengine.kernels import array, bad_indptr, positive
-from recengine.types import F32, F64, I32, I64
+from recengine.types import F32, F64, I32, I64, NO_TIME
 
 __all__ = (
     "MOST",
@@ -21,12 +21,14 @@ __all__ = (
     "USER",
     "Arena",
     "Events",
+    "Spans",
     "Versions",
     "gathered",
     "insert",
-    "read_pairs",
+    "read",
     "read_rows",
-    "read_user",
+    "spans",
+    "versions",
 )
 
 USER, SESSION, PAIR = 17, 5, 7
@@ -34,6 +36,12 @@ USER, SESSION, PAIR = 17, 5, 7
 MOST = 10_000
 """Events that are looked at, at most."""
 U8: TypeAlias = npt.NDArray[np.uint8]
+Versions: TypeAlias = Any
+"""What items are; made by `versions`."""
+Spans: TypeAlias = Any
+"""How far to look back; made by `spans`."""
+_TERMS = np.arange(MOST + 1, dtype=np.float64)
+_TERMS = np.rint(_TERMS * np.log2(np.maximum(_TERMS, 1)) * 2.0**32).astype(np.int64)
 _I32, _I64, _U8, _F64 = np.dtype(np.int32), np.dtype(np.int64), np.dtype(np.uint8), np.dtype(np.float64)
 
 
@@ -46,17 +54,6 @@ class Events(NamedTuple):
     amount: F64
 
 
-class Versions(NamedTuple):
-    """What items are: rows `indptr[i]:indptr[i + 1]` are item i's, the k-th counts from `times[k]` on."""
-
-    indptr: I64
-    times: I64
-    lanes: I32
-    """(K, 4): category, brand, the bits of the float32 price, 0; -1 and NaN where missing."""
-    plain: bool
-    """Every item has exactly one row, which counts since ever."""
-
-
 class Arena(NamedTuple):
     """Trails of all users: user u's is `events[start[u]:start[u] + length[u]]`, with room for `capacity[u]`."""
 
@@ -66,71 +63,88 @@ class Arena(NamedTuple):
     events: Events
 
 
-def read_user(events: Events, timed: bool, versions: Versions, spans: I64, terms: I64, t: int) -> F32:
-    """Read the values of a user and the current visit from the latest events before t.
+def versions(indptr: I64, times: I64, lanes: I32, n_categories: int, n_brands: int) -> Versions:
+    """Take what items are: rows `indptr[i]:indptr[i + 1]` are item i's, the k-th counts from `times[k]` on.
+
+    Parameters
+    ----------
+    indptr, times : (n + 1,) and (K,) int64; times, in microseconds, ascend within an item.
+    lanes : (K, 4) int32: category, brand, the bits of the float32 price, 0; codes below their number, -1 = missing.
+
+    Raises
+    ------
+    ShapeError : an argument has the wrong shape or dtype.
+
+    Cost: a look at each. Arrays are kept, not copied, and are not to change.
+    """
+    lanes = array("lanes", lanes, _I32, None, 4)
+    times, indptr = array("times", times, _I64, len(lanes)), array("indptr", indptr, _I64, None)
+    falls = np.flatnonzero(np.diff(indptr) < 0)
+    if len(indptr) == 0 or indptr[0] != 0 or indptr[-1] != len(lanes) or len(falls):
+        raise bad_indptr(int(falls[0]) if len(falls) else max(len(indptr) - 2, 0))
+    for name, codes, end in (("category", lanes[:, 0], n_categories), ("brand", lanes[:, 1], n_brands)):
+        if len(codes) and not (codes.min() >= -1 and codes.max() < end):
+            raise ShapeError(f"{name}: expected -1 to {end - 1}, got {codes.min()} to {codes.max()}")
+    plain = bool((np.diff(indptr) == 1).all() and (times == NO_TIME).all())
+    return _native.Versions(indptr, times, lanes, plain, n_categories, n_brands)
+
+
+def spans(windows: tuple[int, int, int], history: int, session: int) -> Spans:
+    """Look back over three windows in hours, `history` events (1 .. MOST), and visits that end after `session` us.
+
+    Raises
+    ------
+    ShapeError : out of range.
+    """
+    if not 1 <= history <= MOST:
+        raise ShapeError(f"history: expected 1 to {MOST}, got {history}")
+    if session < 0 or not all(1 <= window < 2**28 for window in windows):
+        raise ShapeError(f"windows: expected hours from 1 on and visits of 0 us or more, got {windows} and {session}")
+    return _native.Spans(*windows, history, session, _TERMS)
+
+
+def read(
+    events: Events, timed: bool, versions: Versions, spans: Spans, t: int, items: I32 | None, *, user: bool = True
+) -> tuple[F32, F32]:
+    """Read what a user's latest events before t say of the user, the current visit, and the user with n items.
 
     Parameters
     ----------
     events : one user's, oldest first.
     timed : whether times are moments in microseconds; if not, what needs time is NaN.
-    versions : as `features/lanes.py` makes and checks them.
-    spans : (5,) int64: three windows in hours, events to look at (1 .. MOST), microseconds that end a visit.
-    terms : (> events to look at,) int64: round(2^32 n log2 n).
     t : microseconds.
+    items : (n,) int32; one that `versions` does not hold has neither category nor brand; None = none.
+    user : False: the first of what is returned is left empty.
 
     Returns
     -------
-    (USER + SESSION,) float32.
+    (USER + SESSION,) and (PAIR, n) float32.
 
     Raises
     ------
     ShapeError : an argument has the wrong shape or dtype.
 
-    Cost: 1 us and about 8 ns an event looked at.  Oracle: tests/oracles/trails.py
+    Cost: 2 us, about 6 ns an event looked at and 4 ns an item.  Oracle: tests/oracles/trails.py
     """
-    out = np.empty(USER + SESSION, np.float32)
-    told = (*_checked(events), timed, *_versions(versions), *_spans(spans, terms))
-    _native.read_user(*told, t, _cells(len(events.item), spans, 2), out)
-    return out
-
-
-def read_pairs(events: Events, timed: bool, versions: Versions, spans: I64, terms: I64, t: int, items: I32) -> F32:
-    """Read the values of a user with each of n items; parameters as in `read_user`.
-
-    Parameters
-    ----------
-    items : (n,) int32; one that `versions` does not hold has neither category nor brand.
-
-    Returns
-    -------
-    (PAIR, n) float32.
-
-    Raises
-    ------
-    ShapeError : an argument has the wrong shape or dtype.
-
-    Cost: 1 us, about 10 ns an event looked at and 5 ns an item.  Oracle: tests/oracles/trails.py
-    """
-    items = array("items", items, _I32, None)
-    out = np.empty((PAIR, len(items)), np.float32)
-    told = (*_checked(events), timed, *_versions(versions), *_spans(spans, terms))
-    _native.read_pairs(*told, t, _cells(len(events.item), spans, 3), items, out)
-    return out
+    wanted = None if items is None else array("items", items, _I32, None)
+    own = np.empty(USER + SESSION if user else 0, np.float32)
+    pairs = np.empty((PAIR, 0 if wanted is None else len(wanted)), np.float32)
+    _native.read(*_checked(events), timed, versions, spans, t, wanted, own if user else None, pairs)
+    return own, pairs
 
 
 def read_rows(
     arena: Arena,
     timed: bool,
     versions: Versions,
-    spans: I64,
-    terms: I64,
+    spans: Spans,
     users: I32,
     items: I32,
     times: I64,
     out: F32,
     threads: int = 1,
 ) -> None:
-    """Fill a training table: column j is what `read_user` and `read_pairs` say of probe j.
+    """Fill a training table: column j is what `read` says of probe j.
 
     Parameters
     ----------
@@ -154,10 +168,9 @@ def read_rows(
     wanted = (USER + SESSION + PAIR, len(users))
     if out.shape != wanted or out.dtype != np.float32 or not out.flags.c_contiguous or not out.flags.writeable:
         raise ShapeError(f"out: expected writeable contiguous float32 {wanted}, got {out.dtype} {out.shape}")
-    longest = int(length.max(initial=0))
-    cells = np.empty((threads, len(_cells(longest, spans, 2))), np.int32)
-    told = (*_versions(versions), *_spans(spans, terms))
-    _native.read_rows(start, length, *held, timed, *told, users, items, times, cells, out, threads)
+    order = np.argsort(users, kind="stable")  # one user's trail stays in the cache from probe to probe
+    scratch = np.empty((threads, _native.cells(int(length.max(initial=0)), spans, 2)), np.uint8)
+    _native.read_rows(start, length, *held, timed, versions, spans, users, items, times, order, scratch, out, threads)
 
 
 def insert(arena: Arena, end: int, users: I32, events: Events, first: int) -> tuple[int, int]:
@@ -206,24 +219,3 @@ def _checked(events: Events) -> Events:
     n = len(item)
     time, flags = array("time", events.time, _I64, n), array("flags", events.flags, _U8, n)
     return Events(item, time, flags, array("amount", events.amount, _F64, n))
-
-
-def _versions(versions: Versions) -> Versions:
-    lanes = array("lanes", versions.lanes, _I32, None, 4)
-    indptr = array("indptr", versions.indptr, _I64, None)
-    if len(indptr) == 0 or indptr[-1] != len(lanes) or (versions.plain and len(lanes) != len(indptr) - 1):
-        raise bad_indptr(max(len(indptr) - 1, 0))
-    return Versions(indptr, array("times", versions.times, _I64, len(lanes)), lanes, versions.plain)
-
-
-def _spans(spans: I64, terms: I64) -> tuple[Any, Any]:
-    spans, terms = array("spans", spans, _I64, 5), array("terms", terms, _I64, None)
-    if not 1 <= spans[3] <= MOST or len(terms) <= spans[3] or spans[4] < 0:
-        raise ShapeError(f"spans: expected 1 to {MOST} events, fewer than the {len(terms)} terms, and visits >= 0 us")
-    return spans, terms
-
-
-def _cells(events: int, spans: I64, tallies: int) -> I32:
-    """Make room for open hashes of twice as many cells as keys; a cell is three integers."""
-    keys = min(events, int(spans[3]))
-    return np.empty(3 * tallies * (1 << max(4, (2 * keys - 1).bit_length() if keys else 4)), np.int32)

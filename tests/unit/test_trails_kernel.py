@@ -10,7 +10,7 @@ from recengine.features.lanes import lanes_from
 from recengine.features.pairs import PAIR_VALUES, read_pairs
 from recengine.features.session import SESSION_VALUES
 from recengine.features.signals import CONVERTED, ENGAGED, RATED, REJECTED, VIEWED, Signals
-from recengine.features.trails import NO_TRAIL, Trail, Trails, lookback, read_rows
+from recengine.features.trails import NO_TRAIL, Trail, Trails, lookback, read_rows, read_trail
 from recengine.features.user import USER_VALUES, read_user
 from recengine.kernels import trails as kernel
 from recengine.types import NO_TIME
@@ -132,6 +132,9 @@ def test_pairs_of_many_items_are_those_of_one_at_a_time(seed, look):
     items = rng.integers(-1, 9, int(rng.integers(0, 40))).astype(np.int32)
     many = read_pairs(trail, lanes, t, items, view)
     assert many.shape == (len(PAIR_VALUES), len(items))
+    own, both = read_trail(trail, lanes, t, items, view)
+    np.testing.assert_array_equal(own, read_user(trail, lanes, t, view))
+    np.testing.assert_array_equal(both, many)
     for k in range(len(items)):
         np.testing.assert_array_equal(many[:, k], read_pairs(trail, lanes, t, items[k : k + 1], view)[:, 0])
 
@@ -193,6 +196,7 @@ def test_moments_at_the_ends_of_time_do_no_harm():
 NONE = kernel.Events(*NO_TRAIL[:4])
 EMPTY = lanes_from(2, *(np.empty(0, t) for t in (np.int32, np.int64, np.int32, np.int32, np.float32)), 0, 0).versions
 VIEW = lookback((1, 2, 3), 5, 0)
+PTR, TIMES, LANES = np.array([0, 1, 2], np.int64), np.zeros(2, np.int64), np.zeros((2, 4), np.int32)
 ARENA = kernel.Arena(np.array([3], np.int64), np.array([4], np.int32), np.array([4], np.int32), NONE)
 ROW = (np.zeros(1, np.int32), np.zeros(1, np.int32), np.zeros(1, np.int64))
 
@@ -200,15 +204,22 @@ ROW = (np.zeros(1, np.int32), np.zeros(1, np.int32), np.zeros(1, np.int64))
 @pytest.mark.parametrize(
     ("call", "name"),
     [
-        (lambda: kernel.read_user(NONE._replace(time=np.zeros(1, np.int64)), True, EMPTY, *VIEW, 0), "time"),
-        (lambda: kernel.read_user(NONE._replace(flags=np.zeros(0, np.int8)), True, EMPTY, *VIEW, 0), "flags"),
-        (lambda: kernel.read_user(NONE, True, EMPTY._replace(plain=True), *VIEW, 0), "indptr"),
-        (lambda: kernel.read_user(NONE, True, EMPTY._replace(times=np.zeros(9, np.int64)), *VIEW, 0), "times"),
-        (lambda: kernel.read_user(NONE, True, EMPTY, VIEW.spans[:4], VIEW.terms, 0), "spans"),
-        (lambda: kernel.read_user(NONE, True, EMPTY, VIEW.spans, VIEW.terms[:5], 0), "spans"),
-        (lambda: kernel.read_pairs(NONE, True, EMPTY, *VIEW, 0, np.zeros(1, np.int64)), "items"),
-        (lambda: kernel.read_rows(ARENA, True, EMPTY, *VIEW, *ROW, np.zeros((29, 1), np.float32)), "start"),
-        (lambda: kernel.read_rows(ARENA._replace(length=np.zeros(1, np.int32), start=np.zeros(1, np.int64)), True, EMPTY, *VIEW, *ROW, np.zeros((1, 29), np.float32)), "out"),
+        (lambda: kernel.read(NONE._replace(time=np.zeros(1, np.int64)), True, EMPTY, VIEW, 0, None), "time"),
+        (lambda: kernel.read(NONE._replace(flags=np.zeros(0, np.int8)), True, EMPTY, VIEW, 0, None), "flags"),
+        (lambda: kernel.read(NONE, True, EMPTY, VIEW, 0, np.zeros(1, np.int64)), "items"),
+        (lambda: kernel.versions(PTR[:2], TIMES, LANES, 1, 1), "indptr"),
+        (lambda: kernel.versions(PTR[1:], TIMES, LANES, 1, 1), "indptr"),
+        (lambda: kernel.versions(np.array([0, 3, 2], np.int64), TIMES, LANES, 1, 1), "indptr"),
+        (lambda: kernel.versions(PTR, TIMES[:1], LANES, 1, 1), "times"),
+        (lambda: kernel.versions(PTR, TIMES, LANES[:, :3], 1, 1), "lanes"),
+        (lambda: kernel.versions(PTR, TIMES, LANES, 0, 1), "category"),
+        (lambda: kernel.versions(PTR, TIMES, LANES - 2, 1, 1), "category"),
+        (lambda: kernel.versions(PTR, TIMES, LANES, 1, 0), "brand"),
+        (lambda: lanes_from(1, np.ones(1, np.int32), *(np.zeros(1, t) for t in (np.int64, np.int32, np.int32, np.float32)), 1, 1), "item"),
+        (lambda: lookback((0, 2, 3), 5, 0), "windows"),
+        (lambda: lookback((1, 2, 3), 5, -1), "windows"),
+        (lambda: kernel.read_rows(ARENA, True, EMPTY, VIEW, *ROW, np.zeros((29, 1), np.float32)), "start"),
+        (lambda: kernel.read_rows(ARENA._replace(length=np.zeros(1, np.int32), start=np.zeros(1, np.int64)), True, EMPTY, VIEW, *ROW, np.zeros((1, 29), np.float32)), "out"),
         (lambda: kernel.insert(ARENA, 0, np.array([1], np.int32), NONE, 0), "users"),
         (lambda: lookback((1, 2, 3), 10_001, 0), "history"),
     ],
