@@ -135,7 +135,7 @@ class Covisits:
         items : int32 (n,), in any order; 0.0 for unknown ones and for an anchor as to itself.
         out : float32 (n,), C-contiguous, is filled and returned where given.
 
-        Cost: 1 ns for each entry of the anchors' lists, at most 32 n an anchor, plus 3 ns an item.
+        Cost: 0.8 ns for each entry of the anchors' lists, at most 24 n an anchor, plus 4 ns an item.
         """
         anchors, items = array("anchors", anchors, _I32, None), array("items", items, _I32, None)
         if out is None:

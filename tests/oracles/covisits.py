@@ -14,13 +14,16 @@ def counts(pairs, n_items):
 
 
 def strength(counted, anchors, items):
-    degree = counted.sum(axis=1)
+    """sum of c / sqrt(d d'), the root of the item taken out of the sum."""
+    degree = counted.sum(axis=1).astype(np.float64)
     known = len(counted)
     out = np.zeros(len(items), np.float64)
     for j, item in enumerate(items):
         for x in anchors:
             if 0 <= x < known and 0 <= item < known and counted[x, item]:
-                out[j] += counted[x, item] / np.sqrt(np.float64(degree[x]) * np.float64(degree[item]))
+                out[j] += counted[x, item] * (1 / np.sqrt(degree[x]))
+        if out[j]:
+            out[j] *= 1 / np.sqrt(degree[item])
     return out.astype(np.float32)
 
 
