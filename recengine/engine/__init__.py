@@ -130,6 +130,7 @@ class Engine(Answers, Records):
                 strict=strict,
                 quarantine=self.path / directory.QUARANTINE,
                 types=self.config.event,
+                cleaning=self.config.cleaning,
                 **options,
             )
 

@@ -159,9 +159,12 @@ class EventSink:
     ids : some rows may carry an event_id.
     ordered : the source has an order column; else its rows continue after the stored ones and its content is
         fingerprinted.
+    repeat : an event of the same user, item and type so many microseconds after another is passed over; 0 = none is.
     """
 
-    def __init__(self, cursor: Cursor, *, window: tuple[int, int] | None, ids: bool, ordered: bool) -> None:
+    def __init__(
+        self, cursor: Cursor, *, window: tuple[int, int] | None, ids: bool, ordered: bool, repeat: int = 0
+    ) -> None:
         self._cursor = cursor
         self._ordered = ordered
         stored = span(cursor)
@@ -169,7 +172,7 @@ class EventSink:
         self.first_time = stored.last + 1 if stored.events else 0
         apart = not stored.events or (window is not None and (window[0] > stored.last or window[1] < stored.first))
         if ordered:
-            self._direct = apart and not ids
+            self._direct = apart and not ids and not repeat
         else:
             self._direct = cursor.row(query("store/count_sources"))[0] == 0 and not ids
         self._prints = [hashlib.blake2b(digest_size=16) for _ in range(5 if ids else 4)]
@@ -177,7 +180,10 @@ class EventSink:
         self._texts = False
         self._waiting: list[pa.RecordBatch] = []
         self._rows = 0
+        self._repeat = repeat
         self.taken = 0
+        self.repeated = 0
+        """Passed over as repeats; known once all is finished."""
         if not self._direct:
             cursor.execute(query("store/stage_events"))
 
@@ -228,6 +234,8 @@ class EventSink:
                 )
         if self._direct:
             return self.taken
+        if self._repeat:
+            self.repeated = self._cursor.changed(query("store/drop_repeated_events"), {"within": self._repeat})
         kept = 0
         if self._ids and not known:
             kept += self._cursor.changed(query("store/keep_staged_events_by_id"))

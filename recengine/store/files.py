@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recengine.errors import BadColumn, RecEngineError, SourceUnreadable
+from recengine.errors import BadColumn, ConfigInvalid, RecEngineError, SourceUnreadable
 from recengine.store import compose
 from recengine.store.cursor import Cursor
 from recengine.store.frames import arrow_table, refuse_twice
@@ -136,13 +136,17 @@ class Foreign:
     Parameters
     ----------
     threads : 0 = all cores.
+    timezone : of moments that name none.
+
+    Raises
+    ------
+    ConfigInvalid : no such zone.
     """
 
-    def __init__(self, threads: int = 0, memory_limit: str = "4GB") -> None:
+    def __init__(self, threads: int = 0, memory_limit: str = "4GB", timezone: str = "UTC") -> None:
         settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": memory_limit,
             "autoinstall_known_extensions": "false",
-            "TimeZone": "UTC",
         }
         if threads:
             settings["threads"] = threads
@@ -150,6 +154,11 @@ class Foreign:
         self._label = ""
         self.cursor = Cursor(self._raw, errors=self._unreadable)
         self.cursor.execute(query("store/read_ahead"))
+        try:
+            self.cursor.execute(compose.time_zone(timezone))
+        except SourceUnreadable as err:
+            self.cursor.close()
+            raise ConfigInvalid(f"cleaning.timezone: {timezone!r} is not known", hint="such as Europe/Berlin") from err
         self._registered = False
         self._csv = False
 

@@ -17,8 +17,8 @@ HEADER = re.compile(r"-- what: (?P<what>\S.*)\n-- params: (?P<params>\S.*)\n-- r
 FRAMES = {"event_batch": "SELECT * FROM events LEFT JOIN event_ids USING (seq)", "decision_batch": "SELECT * FROM decisions", "consent_batch": "SELECT * FROM consents"}
 """Arrow batches that a query reads by name, where their columns are those of a table."""
 AS_OF = re.compile(r"\bFROM\s+events\b")
-NEEDS_NO_MOMENT = {"event_span"}
-"""It counts what is stored; nothing learns from it."""
+NEEDS_NO_MOMENT = {"event_span", "find_machines", "count_orphans"}
+"""They count what is stored, or screen what comes in; nothing learns from them."""
 
 
 def parsed(path):

@@ -199,7 +199,7 @@ def test_a_zst_file_that_was_cut_is_refused_whole(shop, tmp_path):
     whole = tmp_path / "whole.jsonl.zst"
     with pa.output_stream(str(whole)) as file:
         for k in range(20_000):
-            file.write(f'{{"user_id": "u{k % 97}", "item_id": "i{k % 89}", "timestamp": {1_700_000_000 + 7919 * k}}}\n'.encode())
+            file.write(f'{{"user_id": "u{k % 97}", "item_id": "i{k % 89}", "timestamp": {1_700_000_000 + 79 * k}}}\n'.encode())
     data = whole.read_bytes()
     cut = tmp_path / "cut.jsonl.zst"
     cut.write_bytes(data[: len(data) * 2 // 3])

@@ -17,13 +17,14 @@ from typing import Literal
 
 import msgspec
 
-from recengine.config import EventType
+from recengine.config import Cleaning, EventType, Moments
 from recengine.errors import BadColumn, DataError
 from recengine.offline.ingest.attributes import check_split, refuse_unknown_split
+from recengine.offline.ingest.cleaning import MachinesFound
 from recengine.offline.ingest.events import ingest_events
 from recengine.offline.ingest.roles import check_roles
 from recengine.offline.ingest.versions import ingest_versions
-from recengine.offline.ingest.write import OrderUnit, Progress, Quarantine, SourceReport, Write
+from recengine.offline.ingest.write import Machines, OrderUnit, Progress, Quarantine, SourceReport, Write
 from recengine.store.cursor import Cursor
 from recengine.store.database import Database
 from recengine.store.files import Foreign, known_rows, origins
@@ -58,6 +59,7 @@ def ingest(
     strict: bool = False,
     quarantine: Path,
     types: tuple[EventType, ...],
+    cleaning: Cleaning | None = None,
     progress: Progress | None = None,
 ) -> IngestReport:
     """Store what is new in the given sources, in one transaction on the writer thread.
@@ -75,6 +77,7 @@ def ingest(
     strict : refuse everything when one row is bad.
     quarantine : the folder for bad rows.
     types : the configured event types; others are stored, count 1.0 and are reported.
+    cleaning : what events are screened for, and what is put right; None = the defaults.
 
     Raises
     ------
@@ -94,45 +97,56 @@ def ingest(
     check_roles(columns)
     check_split(split or {})
     sources = {name: origins(source, where=name) for name, source in given.items()}
+    cleaning = cleaning or Cleaning()
     now = datetime.now(UTC)
-    aside = Quarantine(quarantine, now.strftime("%Y%m%dT%H%M%S%fZ"), strict=strict)
-    drafts = (
-        Draft(vocabularies.users, "user_ids"),
-        Draft(vocabularies.items, "item_ids"),
-        Draft(vocabularies.types, "event_types"),
-    )
 
-    def run(cursor: Cursor) -> tuple[SourceReport, ...]:
-        with Foreign(database.storage.threads, database.storage.memory_limit) as foreign:
-            write = Write(
-                cursor,
-                foreign,
-                *drafts,
-                columns=columns,
-                split=split or {},
-                alone=len(sources) == 1,
-                order_unit=order_unit,
-                at=int(now.timestamp() * 1e6),
-                quarantine=aside,
-                progress=progress,
-                totals={name: known_rows(listed) for name, listed in sources.items()},
-                configured=frozenset(t.type for t in types),
-            )
-            reports = [ingest_versions(write, name, sources[name]) for name in _CATALOGUES if name in sources]
-            refuse_unknown_split(write.split, write.seen)
-            if "events" in sources:
-                reports.append(ingest_events(write, sources["events"]))
-            if any(report.stored for report in reports):
-                count_ingest(cursor)
-            return tuple(reports)
+    def attempt(machines: Machines | None) -> IngestReport:
+        aside = Quarantine(quarantine, now.strftime("%Y%m%dT%H%M%S%fZ"), strict=strict)
+        drafts = (
+            Draft(vocabularies.users, "user_ids"),
+            Draft(vocabularies.items, "item_ids"),
+            Draft(vocabularies.types, "event_types"),
+        )
 
-    def committed() -> None:
-        for draft in drafts:
-            draft.keep()
-        aside.keep()
+        def run(cursor: Cursor) -> tuple[SourceReport, ...]:
+            with Foreign(database.storage.threads, database.storage.memory_limit, cleaning.timezone) as foreign:
+                write = Write(
+                    cursor,
+                    foreign,
+                    *drafts,
+                    columns=columns,
+                    split=split or {},
+                    alone=len(sources) == 1,
+                    order_unit=order_unit,
+                    at=int(now.timestamp() * 1e6),
+                    quarantine=aside,
+                    progress=progress,
+                    totals={name: known_rows(listed) for name, listed in sources.items()},
+                    cleaning=cleaning,
+                    possible=Moments.of(cleaning),
+                    machines=machines,
+                    configured=frozenset(t.type for t in types),
+                )
+                reports = [ingest_versions(write, name, sources[name]) for name in _CATALOGUES if name in sources]
+                refuse_unknown_split(write.split, write.seen)
+                if "events" in sources:
+                    reports.append(ingest_events(write, sources["events"]))
+                if any(report.stored for report in reports):
+                    count_ingest(cursor)
+                return tuple(reports)
+
+        def committed() -> None:
+            for draft in drafts:
+                draft.keep()
+            aside.keep()
+
+        try:
+            reports = database.write(run, committed=committed)
+        finally:
+            aside.discard()
+        return IngestReport(sources=reports, quarantine=aside.files, seconds=time.perf_counter() - start)
 
     try:
-        reports = database.write(run, committed=committed)
-    finally:
-        aside.discard()
-    return IngestReport(sources=reports, quarantine=aside.files, seconds=time.perf_counter() - start)
+        return attempt(None)
+    except MachinesFound as found:  # nothing was written
+        return attempt(found.machines)

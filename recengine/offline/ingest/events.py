@@ -6,6 +6,8 @@ not once a row.
 
 import time
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,15 +15,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recengine.errors import BadColumn
+from recengine.offline.ingest.cleaning import (
+    UserCounts,
+    clipped,
+    clock_repairs,
+    machine_aside,
+    search_machines,
+    value_bounds,
+)
 from recengine.offline.ingest.ids import IdReader
 from recengine.offline.ingest.order import OrderPlan, plan_order
 from recengine.offline.ingest.roles import find_roles
 from recengine.offline.ingest.write import SourceReport, Write
 from recengine.store import compose
-from recengine.store.events import EventSink, set_order_kind
+from recengine.store.events import EventSink, set_order_kind, span
 from recengine.store.files import Origin, Part
 from recengine.store.kinds import family
+from recengine.store.screening import count_orphans
 from recengine.store.vocab import MAX_ID_BYTES
+from recengine.types import I16
 
 __all__ = ("MAX_TYPES", "MAX_VALUE", "ingest_events")
 
@@ -40,18 +52,25 @@ _REASONS = (
     "item is missing or not an id",
     f"event_id, session_id or request_id is longer than {MAX_ID_BYTES} bytes",
 )
-_ORDER, _VALUE, _TYPE, _USER, _ITEM, _EXTRA = range(1, 7)
+_ORDER, _VALUE, _TYPE, _USER, _ITEM, _EXTRA, _EARLY, _LATE, _ASIDE = range(1, 10)
 _EXTRAS = ("event_id", "session_id", "request_id")
 _REFUSED = {"bool", "struct", "texts", "integers", "floats", "array", "other"}
 
 
 def ingest_events(write: Write, origins: list[Origin]) -> SourceReport:
-    """Take all files of the source `events`; called inside the transaction."""
+    """Take all files of the source `events`; called inside the transaction.
+
+    Raises
+    ------
+    MachinesFound : some of them were made by machines: begin anew, and pass over those.
+    """
     start = time.perf_counter()
     before = len(write.users.added), len(write.items.added), len(write.types.added)
-    total = _Totals()
+    first = span(write.cursor).last_seq + 1
+    total = _Totals(value_bounds(write, origins))
     for origin in origins:
         _File(write, origin, total).run()
+    search_machines(write, total.users, first)
     return SourceReport(
         source="events",
         rows=total.rows,
@@ -62,14 +81,22 @@ def ingest_events(write: Write, origins: list[Origin]) -> SourceReport:
         new_items=len(write.items.added) - before[1],
         new_types=len(write.types.added) - before[2],
         unknown_types={name: n for name, n in sorted(total.types.items()) if name not in write.configured},
+        repaired=dict(total.repaired),
+        orphans=count_orphans(write.cursor, first) if total.stored else 0,
         seconds=time.perf_counter() - start,
     )
 
 
 class _Totals:
-    def __init__(self) -> None:
+    """What all files of the source have in common."""
+
+    def __init__(self, bounds: Mapping[str | None, tuple[float, float]]) -> None:
+        self.bounds = bounds
+        """Event type -> between what its values are clipped."""
+        self.users = UserCounts()
         self.rows = self.taken = self.stored = 0
         self.bad: Counter[str] = Counter()
+        self.repaired: Counter[str] = Counter()
         self.types: Counter[str] = Counter()
 
 
@@ -96,6 +123,11 @@ class _File:
         set_order_kind(write.cursor, self._order.kind if self._order else "integer", where=self._where)
         default = "rating" if "value" in self._roles else "interaction"
         self._default = default
+        self._timed = self._order is not None and self._order.kind == "timestamp"
+        if self._timed:
+            total.repaired += clock_repairs(write, self._part, self._roles["order"])
+        self._aside = machine_aside(write, self._part, self._roles, self._order)
+        self._reasons = (*_REASONS, *(f"moment {why}" for why in write.possible[-2:]), *self._aside.reasons)
         drafts = {"user": write.users, "item": write.items, "type": write.types}
         self._ids = {role: IdReader(draft) for role, draft in drafts.items() if role in self._roles}
 
@@ -103,25 +135,40 @@ class _File:
         """Read, screen, map and store."""
         write, total = self._write, self._total
         window = self._order.window if self._order else None
-        sink = EventSink(write.cursor, window=window, ids="event_id" in self._roles, ordered=self._order is not None)
+        repeat = round(write.cleaning.repeat_seconds * 1e6) if self._timed else 0
+        sink = EventSink(
+            write.cursor,
+            window=window,
+            ids="event_id" in self._roles,
+            ordered=self._order is not None,
+            repeat=repeat,
+        )
         bad_rows: list[npt.NDArray[np.int64]] = []
-        bad_reasons: list[npt.NDArray[np.uint8]] = []
+        bad_reasons: list[I16] = []
         done = 0
         for batch in write.foreign.stream(self._select(), rows=BATCH):
-            columns, reason = self._map(batch)
+            reason = np.zeros(batch.num_rows, dtype=np.int16)
+            places, codes = self._aside.within(done, batch.num_rows)
+            reason[places] = codes + np.int16(_ASIDE)
+            columns = self._map(batch, reason)
             bad = np.flatnonzero(reason)
             if len(bad):
                 bad_rows.append(bad + done + 1)
                 bad_reasons.append(reason[bad])
+            if self._timed:
+                total.users.add(columns["user"])
             sink.add(columns)
             done += batch.num_rows
             write.tell("events", total.rows + done)
         rows = np.concatenate(bad_rows) if bad_rows else np.empty(0, dtype=np.int64)
-        reasons = [_REASONS[code] for code in np.concatenate(bad_reasons)] if bad_reasons else []
+        reasons = [self._reasons[code] for code in np.concatenate(bad_reasons)] if bad_reasons else []
         quarantined = write.quarantine.take(write.foreign, self._part, "events", rows, reasons)
         for draft in (write.users, write.items, write.types):
             draft.save(write.cursor)
         total.stored += sink.finish(at=write.at)
+        if sink.repeated:
+            seconds = f"{write.cleaning.repeat_seconds:g} seconds"
+            total.repaired[f"the same user, item and type again within {seconds}: a duplicate"] += sink.repeated
         total.taken += sink.taken
         total.rows += sink.taken + quarantined.total()
         total.bad += quarantined
@@ -137,15 +184,20 @@ class _File:
             wanted["order"] = self._order.expression
         return wanted | {role: compose.trimmed_text(roles[role]) for role in _EXTRAS if role in roles}
 
-    def _map(
-        self, batch: pa.RecordBatch
-    ) -> tuple[dict[str, npt.NDArray[np.generic] | pa.Array], npt.NDArray[np.uint8]]:
-        """Turn a batch into the columns of the good rows, and the reason of every row (0 = good)."""
-        reason = np.zeros(batch.num_rows, dtype=np.uint8)
-        out: dict[str, npt.NDArray[np.generic] | pa.Array] = {}
+    def _map(self, batch: pa.RecordBatch, reason: I16) -> dict[str, Any]:
+        """Turn a batch into the columns of the good rows; `reason` says of every row why not (0 = good)."""
+        out: dict[str, Any] = {}
         if self._order is not None:
             out["time"], bad = self._order.read(batch["order"])
-            reason[bad] = _ORDER
+            reason[bad & (reason == 0)] = _ORDER
+        if self._timed:
+            possible = self._write.possible
+            for bad, code in (
+                (out["time"] < possible.earliest, _EARLY),
+                (out["time"] > self._write.at + possible.ahead, _LATE),
+            ):
+                if bad.any():
+                    reason[bad & (reason == 0)] = code
         out["value"] = np.full(batch.num_rows, np.nan, dtype=np.float32)
         if "value" in self._roles:
             out["value"], bad = _values(batch["value"])
@@ -157,9 +209,7 @@ class _File:
                     reason[np.asarray(pc.binary_length(out[role]).fill_null(0)) > MAX_ID_BYTES] = _EXTRA
         return self._rows(batch, out, reason)
 
-    def _rows(
-        self, batch: pa.RecordBatch, out: dict[str, npt.NDArray[np.generic] | pa.Array], reason: npt.NDArray[np.uint8]
-    ) -> tuple[dict[str, npt.NDArray[np.generic] | pa.Array], npt.NDArray[np.uint8]]:
+    def _rows(self, batch: pa.RecordBatch, out: dict[str, Any], reason: I16) -> dict[str, Any]:
         """Give ids their rows. Ids are added only for kept rows, so a batch with bad rows is screened first."""
         for role, code in (("user", _USER), ("item", _ITEM), ("type", _TYPE)):
             unfit = self._ids[role].unfit(batch[role]) if role in self._ids else None
@@ -184,7 +234,20 @@ class _File:
         else:
             counts = np.bincount(out["type"], minlength=len(types))
             self._total.types.update({types.name(code): int(counts[code]) for code in np.flatnonzero(counts).tolist()})
-        return out, reason
+        if self._total.bounds and "value" in self._roles:
+            self._clip(out)
+        return out
+
+    def _clip(self, out: dict[str, Any]) -> None:
+        """Clip the values of a batch to what is usual for their types."""
+        names = [self._write.types.name(code) for code in range(len(self._write.types))]
+        key = {name: name if "type" in self._roles else None for name in names}
+        wide = (-np.inf, np.inf)
+        low, high = np.array([self._total.bounds.get(key[name], wide) for name in names], dtype=np.float32).T
+        out["value"], changed = clipped(out["value"], out["type"], low, high)
+        if changed:
+            share = self._write.cleaning.clip_values
+            self._total.repaired[f"value outside the quantiles {share:g} and {1 - share:g}: clipped"] += changed
 
 
 def _too_many(column: str | None, where: str) -> npt.NDArray[np.int16]:

@@ -2,7 +2,8 @@
 
 Part of the ingest stage. A column of numbers is taken for seconds, milliseconds, microseconds or
 nanoseconds since 1970 when at least nine in ten of its numbers lie between 1993 and 2103 in that unit; else for
-integers. Text is read as numbers where most of it is, else as dates (ISO 8601; UTC where no zone is given).
+integers. Text is read as numbers where most of it is, else as dates (ISO 8601; in `cleaning.timezone` where no zone is
+given).
 """
 
 from dataclasses import dataclass
@@ -38,6 +39,14 @@ class OrderPlan:
     expression: str
     unit: OrderUnit
     window: tuple[int, int] | None
+
+    @property
+    def microseconds(self) -> str:
+        """The SQL of the moment, where it is one."""
+        if self.unit == "integer":
+            return _NO_MOMENT
+        scale, divide = _SCALES[self.unit]
+        return self.expression if scale == divide else f"({self.expression}) * {scale}.0 / {divide}"
 
     def read(self, column: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         """Turn a batch of the column into times (n,) and say which rows have none."""

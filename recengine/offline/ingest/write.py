@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
 import msgspec
 import numpy as np
@@ -15,12 +15,26 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recengine.config import Cleaning, Moments
 from recengine.errors import DirectoryInvalid, RowsRefused
 from recengine.store.cursor import Cursor
 from recengine.store.files import Foreign, Part
 from recengine.store.vocab import Draft
+from recengine.types import I16, I64
 
-__all__ = ("MAX_TIME", "OrderUnit", "Progress", "Quarantine", "SourceReport", "Write", "encode", "moments")
+__all__ = (
+    "MAX_TIME",
+    "Aside",
+    "ExpectationResult",
+    "Machines",
+    "OrderUnit",
+    "Progress",
+    "Quarantine",
+    "SourceReport",
+    "Write",
+    "encode",
+    "moments",
+)
 
 OrderUnit: TypeAlias = Literal["auto", "s", "ms", "us", "ns", "integer"]
 Progress: TypeAlias = Callable[[str, int, int], None]
@@ -28,6 +42,23 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 
 MAX_TIME = 7_258_118_400_000_000
 """2200-01-01 in microseconds; a moment must lie between 1970 and this."""
+
+
+class ExpectationResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of one thing that `[[expect]]` says of a column."""
+
+    place: str
+    """source.column."""
+    expected: str
+    came: str = ""
+    """The first value that is not so; empty where all are."""
+    rows: int = 0
+    """Rows that are not so."""
+    row: int | None = None
+    """The first of them, counted from 1 in its file."""
+    file: str = ""
+    """Its file."""
+    outcome: Literal["held", "refused", "quarantined", "clipped", "reported"] = "held"
 
 
 class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +76,50 @@ class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
     new_types: int = 0
     unknown_types: dict[str, int] = {}
     """Event types that the configuration does not list -> rows; they weigh 1.0."""
+    repaired: dict[str, int] = {}
+    """What was put right -> rows; they are stored, or duplicates."""
+    expectations: tuple[ExpectationResult, ...] = ()
+    """In the order of `[[expect]]`."""
+    orphans: int = 0
+    """Stored events whose item nothing describes yet; 0 where there is no catalogue at all."""
     seconds: float = 0.0
+
+
+class Machines(NamedTuple):
+    """Users and the days, such as 2026-01-31, on which they were machines."""
+
+    users: tuple[str, ...]
+    days: tuple[str, ...]
+
+
+class Aside(NamedTuple):
+    """Rows of one file that are set aside before it is read, and why."""
+
+    rows: I64
+    """Counted from 1, rising; (n,)."""
+    codes: I16
+    """Which of the reasons; (n,)."""
+    reasons: tuple[str, ...]
+
+    @classmethod
+    def none(cls) -> Self:
+        """Set nothing aside."""
+        return cls(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int16), ())
+
+    def and_then(self, other: "Aside") -> "Aside":
+        """Add another's rows; a row in both has the reason that stands here."""
+        if not len(other.rows):
+            return self
+        fresh = ~np.isin(other.rows, self.rows)
+        rows = np.concatenate((self.rows, other.rows[fresh]))
+        codes = np.concatenate((self.codes, other.codes[fresh] + np.int16(len(self.reasons))))
+        order = np.argsort(rows, kind="stable")
+        return Aside(rows[order], codes[order], self.reasons + other.reasons)
+
+    def within(self, start: int, rows: int) -> tuple[I64, I16]:
+        """Find those among `rows` rows after the first `start`: their places there (k,), and their codes."""
+        first, last = np.searchsorted(self.rows, (start + 1, start + rows + 1))
+        return self.rows[first:last] - (start + 1), self.codes[first:last]
 
 
 class Quarantine:
@@ -132,6 +206,11 @@ class Write:
     progress: Progress | None
     totals: Mapping[str, int]
     """Rows of each source, 0 = not known."""
+    cleaning: Cleaning
+    possible: Moments
+    """Which moments can be."""
+    machines: Machines | None = None
+    """Whom to pass over; None = not known yet."""
     configured: frozenset[str] = frozenset()
     """Event types that the configuration lists."""
     seen: set[str] = field(default_factory=set)

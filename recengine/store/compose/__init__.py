@@ -2,8 +2,8 @@
 
 Everything that can be written down is a file in `sql/`; what stands here depends on columns that only the data knows.
 In this folder, by noun: `names` quotes; `relations` and `values` read what is foreign; `attributes` and `versions`
-write what the catalogue knows of items and users; `questions` are queries of operators; `backups` copies whole
-databases.
+write what the catalogue knows of items and users; `clocks` reads moments on the clocks of a zone; `questions` are queries
+of operators; `backups` copies whole databases.
 """
 
 from recengine.store.compose.attributes import (
@@ -19,6 +19,7 @@ from recengine.store.compose.backups import (
     detach,
     table_digest,
 )
+from recengine.store.compose.clocks import clock_changes, machine_rows, time_zone
 from recengine.store.compose.names import literal, quoted
 from recengine.store.compose.questions import READABLE, question
 from recengine.store.compose.relations import (
@@ -27,6 +28,7 @@ from recengine.store.compose.relations import (
     describe_fields,
     drop,
     has_table,
+    insert_values,
     quarantine,
     rejects,
     select,
@@ -62,6 +64,7 @@ __all__ = (
     "attach",
     "attribute_fault",
     "attribute_value",
+    "clock_changes",
     "copy_database",
     "count_of",
     "describe",
@@ -72,7 +75,9 @@ __all__ = (
     "fill_versions",
     "has_table",
     "id_text",
+    "insert_values",
     "literal",
+    "machine_rows",
     "order_extent",
     "order_ranges",
     "parsed_number",
@@ -89,6 +94,7 @@ __all__ = (
     "text_number",
     "text_time",
     "text_types",
+    "time_zone",
     "trimmed_text",
     "versions_in_force",
     "whole_number",

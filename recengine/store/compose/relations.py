@@ -10,6 +10,7 @@ __all__ = (
     "describe_fields",
     "drop",
     "has_table",
+    "insert_values",
     "quarantine",
     "rejects",
     "select",
@@ -58,6 +59,12 @@ def select(columns: Mapping[str, str], relation: str) -> str:
     """Select expressions under aliases: {alias: expression}."""
     listed = ", ".join(f"{expression} AS {quoted(alias)}" for alias, expression in columns.items())
     return f"SELECT {listed} FROM {quoted(relation)}"
+
+
+def insert_values(table: str, columns: Mapping[str, str], relation: str) -> str:
+    """Append expressions over a relation to a table of ours: {column: expression}."""
+    names = ", ".join(quoted(name) for name in columns)
+    return f"INSERT INTO {quoted(table)} ({names}) SELECT {', '.join(columns.values())} FROM {quoted(relation)}"
 
 
 def quarantine(source: str, relation: str, path: str, *, rejected: bool) -> str:
