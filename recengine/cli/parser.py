@@ -5,7 +5,7 @@ import importlib.metadata
 import os
 from pathlib import Path
 
-from recengine.cli import commands, demo, evaluate, live, operate, serve
+from recengine.cli import commands, demo, evaluate, features, live, operate, serve
 
 __all__ = ("build",)
 
@@ -90,6 +90,7 @@ def build() -> argparse.ArgumentParser:
     verb.add_argument("--filter", metavar="EXPR")
 
     _evaluate(verbs)
+    _features(verbs)
     _live(verbs)
 
     verb = _verb(verbs, "models", "deployments: list, show, promote, rollback", operate.models, directory=False)
@@ -128,6 +129,17 @@ def _evaluate(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     verb.add_argument("--at", type=int, default=20)
     verb.add_argument("--seed", type=int, default=0)
     verb.add_argument("--threads", type=int, default=_threads(), help="0 = all cores")
+
+
+def _features(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "features: what is computed of users and items"
+    actions = verbs.add_parser("features", help=text, description=text[0].upper() + text[1:] + ".").add_subparsers(
+        title="actions", metavar="ACTION", required=True
+    )
+    verb = _verb(actions, "report", "describe all features on one page: spread, drift, importance", features.report)
+    verb.add_argument("--out", type=Path, default=Path("features.html"), metavar="FILE", help="default: features.html")
+    verb.add_argument("--rows", type=int, metavar="N", help="of the training table at most (default: `features.rows`)")
+    verb.add_argument("--threads", type=int, default=_threads(), help="cores to compute with; 0 = as configured")
 
 
 def _live(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

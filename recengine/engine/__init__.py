@@ -19,6 +19,7 @@ import msgspec
 
 from recengine.config import Config, load
 from recengine.engine.answers import Answers
+from recengine.engine.features import Featured
 from recengine.engine.held import shut
 from recengine.engine.records import Records
 from recengine.errors import RecEngineError, StoreCorrupt
@@ -39,7 +40,7 @@ __all__ = ("Engine",)
 log = logging.getLogger("recengine.engine")
 
 
-class Engine(Answers, Records):
+class Engine(Answers, Records, Featured):
     """A recommendation engine over one data directory.
 
     Use `Engine.open(path)` as a context manager, or call `close()`.

@@ -73,6 +73,26 @@ def test_any_course_of_events_reads_as_if_counted_anew(steps, since, n_items):
             np.testing.assert_array_equal(bits(out), bits(expected(oracle.counting(events, now), items, now, told_now, since)))
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_a_long_course_of_few_items_reads_as_if_counted_anew(seed):
+    rng = np.random.default_rng(seed)
+    state, events, now, items = ItemTallies(WINDOWS, HALF_LIFE), [], START, np.array([0, 1], np.int32)
+    state.advance(now)
+    for _ in range(150):
+        if rng.random() < 0.5 or not events:
+            hour = now // HOUR + rng.integers(-14, 2)
+            one = (int(rng.integers(0, 2)), int(hour * HOUR), int(rng.choice([0, 1, 5, 17])), float(rng.integers(0, 5120)))
+            events.append(one)
+            state.apply(told([one]))
+        elif rng.random() < 0.6:
+            state.retract(told([events.pop(rng.integers(len(events)))]))
+        else:
+            now += int(rng.integers(0, 3)) * HOUR
+            out = np.empty((13, 2), np.float32)
+            state.read(items, now, NOBODY, out)
+            np.testing.assert_array_equal(bits(out), bits(expected(oracle.counting(events, now), items, now, now, NOBODY)))
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.lists(EVENT, max_size=25), st.lists(st.tuples(st.integers(0, 6), st.one_of(MOMENT, TIME)), max_size=12), SINCE)
 def test_a_sweep_equals_the_events_before_each_moment(events, probes, since):
