@@ -1,0 +1,66 @@
+"""`recengine features report`, as typed."""
+
+import json
+import re
+
+import pytest
+
+from recengine.cli import main
+
+
+@pytest.fixture
+def run(capsys):
+    def typed(*words):
+        code = main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return typed
+
+
+def test_the_report_is_one_page_and_the_same_facts_for_machines(run, shop, tmp_path):
+    page = tmp_path / "report.html"
+    code, out, err = run("features", "report", shop, "--out", page, "--rows", 2000, "--json")
+    assert code == 0, err
+    told = json.loads(out)
+    assert told["file"] == str(page)
+    assert 1000 < told["rows"] <= 2000
+    text = page.read_text(encoding="utf-8")
+    names = [feature["name"] for feature in told["features"]]
+    assert {"item_engaged_7d", "item_category", "user_events", "pair_events", "category_match"} <= set(names)
+    assert re.findall(r"id='f-(\w+)'", text) == names
+    by_name = {feature["name"]: feature for feature in told["features"]}
+    assert by_name["item_price"]["summary"]["min"] > 0
+    assert by_name["item_rating"]["missing"] == 1.0  # nobody rates in this shop
+    code, out, err = run("features", "report", shop, "--out", page, "--rows", 2000)
+    assert code == 0, err
+    assert f"{page}: {len(names)} features" in out
+    assert not list(tmp_path.glob(".report*"))
+
+
+def test_before_anything_is_trained_the_report_says_that_nothing_was_selected(run, tmp_path, files):
+    shop = tmp_path / "shop"
+    run("init", shop)
+    for _ in range(2):  # without any event, and with some
+        code, out, err = run("features", "report", shop, "--out", tmp_path / "a.html", "--json")
+        assert code == 0, err
+        told = json.loads(out)
+        assert told["source"].startswith("Nothing is trained yet")
+        assert {feature["kept"] for feature in told["features"]} == {None}
+        run("ingest", shop, "--events", files / "events.parquet", "--items", files / "items.parquet")
+    assert told["rows"] > 0
+    assert "Nothing is trained yet" in (tmp_path / "a.html").read_text(encoding="utf-8")
+
+
+def test_a_deployment_that_cannot_be_read_is_named_on_the_page(run, shop, tmp_path):
+    live = next((shop / "artifacts").glob("*/manifest.json"))
+    live.write_text("{}")
+    code, out, _ = run("features", "report", shop, "--out", tmp_path / "a.html", "--rows", 1000)
+    assert code == 0
+    assert f"The selection of deployment {live.parent.name} cannot be read" in out
+
+
+def test_a_folder_that_is_not_there_is_refused(run, shop, tmp_path):
+    code, _, err = run("features", "report", shop, "--out", tmp_path / "none" / "a.html", "--rows", 1000)
+    assert code == 2
+    assert "error[directory-invalid]" in err
