@@ -107,6 +107,9 @@ def trained(report: CycleReport) -> None:
     )
     for comparison in validation.comparisons:
         show.line(comparison.verdict)
+    if report.features is not None:
+        made = report.features
+        show.line(f"{len(made.kept)} of {made.features} features kept, {made.columns} columns, in {made.seconds:.1f} s")
     for note in (*validation.notes, *validation.overruled, *report.deploy.notes):
         show.warn(f"  {note}")
     show.line(f"deployed {report.version} in {report.seconds:.1f} s")

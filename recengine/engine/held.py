@@ -10,6 +10,8 @@ from threading import Lock
 from recengine.artifacts import ArtifactStore
 from recengine.config import Config
 from recengine.errors import ModelError, NotTrained, RecEngineError
+from recengine.features.builtin import places
+from recengine.features.deployed import agree
 from recengine.online.feedback import Feedback
 from recengine.online.recent import LIMIT, Recent
 from recengine.online.recommender import Recommender
@@ -86,6 +88,9 @@ class Held:
         if version is None:
             raise NotTrained(f"{self.path}: nothing is deployed yet", hint=f"run `recengine train {self.path}`")
         live = deployments.load(self.artifacts.open(version), version)
+        if live.features is not None:
+            items, users = self._state.items.columns, self._state.users.columns
+            agree(live.features, self.config, items, users, places(self.path / directory.CONFIG))
         recommender = Recommender(live, self._state, self._ids.users, self._ids.items, self.config)
         if self._state.items.n:
             recommender.recommend([Request()])  # what is packed and laid out at first use is so before anybody waits

@@ -7,7 +7,6 @@ Below both spines: written at the end of training, read before serving. On disk,
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -17,6 +16,7 @@ from recengine.errors import BadArtifact, ConfigInvalid, FeaturesChanged
 from recengine.features.builtin import Columns, feature_set
 from recengine.features.definition import FeatureSet
 from recengine.features.lanes import Labels
+from recengine.features.selection import SelectionReport
 from recengine.features.transforms import Program
 from recengine.types import I32
 
@@ -37,8 +37,7 @@ class DeployedFeatures(msgspec.Struct, frozen=True):
     """What the model sees, in the order of `features`: the rows that `program` takes."""
     labels: Labels
     program: Program
-    selection: Any = None
-    """The report of the selection, as plain values where it was read from a folder."""
+    selection: SelectionReport
 
     @property
     def rows(self) -> I32:
@@ -57,7 +56,7 @@ class _Written(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     kept: tuple[str, ...]
     labels: dict[str, tuple[str, ...]]
-    selection: Any
+    selection: SelectionReport
 
 
 def save(deployed: DeployedFeatures, folder: Path) -> None:

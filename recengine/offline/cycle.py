@@ -13,10 +13,11 @@ import msgspec
 from recengine.artifacts import ArtifactStore
 from recengine.config import Config
 from recengine.errors import BadArtifact, FeaturesChanged, UnknownVersion
-from recengine.offline import build, deploy, validate
+from recengine.offline import build, deploy, featuring, validate
 from recengine.offline import train as training
 from recengine.offline.build import BuildReport
 from recengine.offline.deploy import DeployReport
+from recengine.offline.featuring import FeaturesReport
 from recengine.offline.train import Progress, TrainReport
 from recengine.offline.validate import PassedReport
 from recengine.retrieval.deployment import Deployment, load
@@ -31,6 +32,8 @@ class CycleReport(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     """The new live version."""
     build: BuildReport
+    features: FeaturesReport | None
+    """None = `features.enabled` is false."""
     train: TrainReport
     validation: PassedReport
     deploy: DeployReport
@@ -65,6 +68,7 @@ def train(
     Raises
     ------
     EmptyData : there is too little to learn from.
+    ConfigInvalid : a definition of a feature cannot be used; the message names file and line.
     TrainingFailed : a model could not be fitted.
     GateFailed : the candidate is not good enough; the message says against what.
     """
@@ -72,17 +76,21 @@ def train(
     live = live_of(artifacts)
 
     built = build.run(database, config, as_of=as_of, after=live.until)  # to learn from, and to judge by
+    featured = featuring.run(database, config, as_of=as_of, progress=progress) if config.features.enabled else None
     trained = training.run(built, config, progress=progress)  # fit, calibrate, weigh
     report = validate.run(
         built, trained, config, live=live.deployment, until=live.until, notes=live.notes, progress=progress
     )
     passed = validate.gate(report, force=force)  # or raise
     deployment = training.final(built, trained.choice, config, progress=progress)  # the same, on everything
+    if featured is not None:
+        deployment = msgspec.structs.replace(deployment, features=featured.deployed)
     deployed = deploy.run(passed, deployment, artifacts, config, data=built.report)  # written, then live
 
     return CycleReport(
         version=deployed.version,
         build=built.report,
+        features=featured.report if featured is not None else None,
         train=trained.report,
         validation=passed,
         deploy=deployed,

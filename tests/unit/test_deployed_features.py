@@ -9,6 +9,7 @@ from recengine.config import TransformKind, parse
 from recengine.errors import BadArtifact, FeaturesChanged
 from recengine.features.builtin import feature_set
 from recengine.features.deployed import DeployedFeatures, agree, load, save
+from recengine.features.selection import SelectionReport
 from recengine.features.transforms import cooccurrences, fit_transforms
 from recengine.types import Column
 
@@ -33,7 +34,8 @@ def deployed(config, kept=None):
     together = {"item.category": cooccurrences(np.repeat(np.arange(20, dtype=np.int32), 5), rng.integers(0, 3, 100).astype(np.int32), 3)}
     labels = {feature.domain: ("a", "b", "c") for feature in chosen if feature.domain}
     program = fit_transforms(chosen, values, labels, outcomes, (np.arange(400) % 5).astype(np.int32), together)
-    return DeployedFeatures(features.only(frozenset(kept)), tuple(kept), labels, program, {"kept": list(kept)}), values
+    report = SelectionReport(kept=tuple(kept), dropped={"x": "why"}, judged={}, auc=None, rows=400, later=120)
+    return DeployedFeatures(features.only(frozenset(kept)), tuple(kept), labels, program, report), values
 
 
 @pytest.mark.parametrize("kind", NUMBERS + CATEGORIES)

@@ -16,7 +16,7 @@ from recengine.features.timelines import Told, evaluate
 from recengine.store.catalog import VersionsOverTime, read_items, read_versions_over_time
 from recengine.store.database import Database
 from recengine.store.events import read_events, repeated_events
-from recengine.types import I64, MICROSECONDS_FROM, NO_TIME
+from recengine.types import I64, MICROSECONDS_FROM, NO_TIME, Catalogue
 
 __all__ = ("Past", "read_past", "timelines")
 
@@ -41,12 +41,20 @@ class Past(NamedTuple):
     as_of: int | None
 
 
-def read_past(database: Database, config: Config, features: FeatureSet, *, as_of: int | None = None) -> Past:
+def read_past(
+    database: Database,
+    config: Config,
+    features: FeatureSet,
+    *,
+    as_of: int | None = None,
+    items: Catalogue | None = None,
+) -> Past:
     """Read everything that features rest on.
 
     Parameters
     ----------
     as_of : nothing later than this (microseconds, or the feed's own order); None = all.
+    items : the catalogue of that moment, where it was read already.
 
     Raises
     ------
@@ -61,9 +69,9 @@ def read_past(database: Database, config: Config, features: FeatureSet, *, as_of
         said = said.take(np.flatnonzero(~np.isin(events.seq, repeated)))
     timed = said.timed
     moment = as_of if as_of is not None and as_of >= MICROSECONDS_FROM else None
-    items = read_versions_over_time(database, "item", as_of=moment)
+    versions = read_versions_over_time(database, "item", as_of=moment)
     users = read_versions_over_time(database, "user", as_of=moment)
-    catalogue = read_items(database, as_of=moment)
+    catalogue = items or read_items(database, as_of=moment)
     n_users = max((int(rows.max()) + 1 for rows in (said.user, users.rows) if len(rows)), default=0)
     n_items = max(catalogue.n, int(said.item.max()) + 1 if len(said.item) else 0)
     since = np.full(n_items, NO_TIME, np.int64)
@@ -73,7 +81,7 @@ def read_past(database: Database, config: Config, features: FeatureSet, *, as_of
         known = np.flatnonzero(catalogue.held != NO_TIME)
         described[known] = catalogue.since[known] if timed else NO_TIME
     told = timelines(database, features, timed=timed, as_of=as_of)
-    return Past(said, timed, n_users, n_items, since, described, items, users, told, as_of)
+    return Past(said, timed, n_users, n_items, since, described, versions, users, told, as_of)
 
 
 def timelines(database: Database, features: FeatureSet, *, timed: bool, as_of: int | None) -> dict[str, Told]:

@@ -66,7 +66,7 @@ def training_table(
     """
     catalogues = _catalogues(database, as_of)
     features = _defined(database, config, *catalogues)
-    past = read_past(database, config, features, as_of=as_of)
+    past = read_past(database, config, features, as_of=as_of, items=catalogues[0])
     drawn = draw(past, rows or config.features.rows, config.features.negatives, config.training.seed)
     labels = _labels(features, config, past, *catalogues)
     values = fill(database, past, config, features, drawn.probes, labels, threads=threads)
