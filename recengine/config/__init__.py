@@ -92,6 +92,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if not any(m.weight > 0 for m in self.model):
             raise ValueError("at least one `[[model]]` needs weight > 0")
 
+    def expected(self, *places: str) -> tuple[Expectation, ...]:
+        """List what `[[expect]]` says of any of these: events, items, users, the name of a source."""
+        return tuple(expectation for expectation in self.expect if expectation.source in places)
+
 
 def load(path: Path) -> Config:
     """Read the TOML file at `path`; the default tree where there is none.

@@ -132,6 +132,7 @@ class Engine(Answers, Records, Featured):
                 quarantine=self.path / directory.QUARANTINE,
                 types=self.config.event,
                 cleaning=self.config.cleaning,
+                expectations={name: self.config.expected(name) for name in ("events", "items", "users")},
                 **options,
             )
 

@@ -22,14 +22,17 @@ import pyarrow.parquet as pq
 
 from recengine.errors import BadColumn, ConfigInvalid, RecEngineError, SourceUnreadable
 from recengine.store import compose
+from recengine.store.compose import checks
 from recengine.store.cursor import Cursor
 from recengine.store.frames import arrow_table, refuse_twice
+from recengine.store.kinds import family
 from recengine.store.queries import query
 
 __all__ = ("PART", "Foreign", "Origin", "Part", "known_rows", "origins")
 
 PART = "part"
 """The name of the relation that stands for the file being read."""
+_UNCLIPPED = "unclipped"
 
 _READERS = {
     ".csv": "read_csv",
@@ -159,8 +162,10 @@ class Foreign:
         except SourceUnreadable as err:
             self.cursor.close()
             raise ConfigInvalid(f"cleaning.timezone: {timezone!r} is not known", hint="such as Europe/Berlin") from err
-        self._registered = False
+        self._registered = ""
         self._csv = False
+        self._viewed: dict[str, str] = {}
+        self._base = PART
 
     def __enter__(self) -> Self:
         return self
@@ -182,9 +187,10 @@ class Foreign:
         BadColumn : a name stands there twice.
         """
         self._label = origin.label
+        self._base = PART
         self._csv = origin.reader == "read_csv"
         if origin.table is not None:
-            self._register(origin.table)
+            self._register(PART, origin.table)
             return Part(origin, self._describe())
         self._unregister()
         if origin.path is not None and origin.path.suffix.lower() == ".zst":
@@ -201,6 +207,22 @@ class Foreign:
             columns = self._describe()
         return Part(origin, columns)
 
+    def clip(self, part: Part, columns: Mapping[str, tuple[float | None, float | None]]) -> None:
+        """Let numbers of the relation `part` lie between bounds, {column: (least, most)}; the quarantine keeps all.
+
+        It is of the file that was opened last.
+        """
+        if not columns:
+            return
+        if part.origin.table is not None:
+            self._register(_UNCLIPPED, part.origin.table)
+        else:
+            self._view(part.origin, self._viewed, _UNCLIPPED)
+        kinds = {name: part.columns[name] for name in columns}
+        bounds = {name: (family(kind), kind, *columns[name]) for name, kind in kinds.items()}
+        self.cursor.execute(checks.clipped(bounds, PART, _UNCLIPPED))
+        self._base = _UNCLIPPED
+
     def stream(self, columns: Mapping[str, str], *, rows: int = 1 << 20) -> Iterator[pa.RecordBatch]:
         """Stream expressions over `part`: {alias: SQL from `compose`}, in row order."""
         return self.cursor.stream(compose.select(columns, PART), rows=rows)
@@ -216,7 +238,7 @@ class Foreign:
         frame = pa.table({"_row": pa.array(rows, pa.int64()), "_reason": pa.array(reasons, pa.string())})
         rejected = self.rejected() > 0
         with self.cursor.registered("bad_rows", frame):
-            self.cursor.execute(compose.quarantine(part.origin.label, PART, str(path), rejected=rejected))
+            self.cursor.execute(compose.quarantine(part.origin.label, self._base, str(path), rejected=rejected))
 
     # ------------------------------------------------------------------------------------------------ inside
 
@@ -231,23 +253,24 @@ class Foreign:
             return {"sample_size": "-1", **lines}
         return {}
 
-    def _view(self, origin: Origin, options: Mapping[str, str]) -> None:
-        self.cursor.execute(compose.source_view(origin.reader, str(origin.path), options))
+    def _view(self, origin: Origin, options: Mapping[str, str], name: str = PART) -> None:
+        self._viewed = dict(options)
+        self.cursor.execute(compose.source_view(origin.reader, str(origin.path), options, name))
 
     def _describe(self) -> dict[str, str]:
         return {str(name): str(kind) for name, kind, *_ in self.cursor.rows(compose.describe(PART))}
 
-    def _register(self, table: pa.Table) -> None:
+    def _register(self, name: str, table: pa.Table) -> None:
         self._unregister()
         with self.cursor.guarded():
-            self._raw.register(PART, table)
-        self._registered = True
+            self._raw.register(name, table)
+        self._registered = name
 
     def _unregister(self) -> None:
         if self._registered:
             with self.cursor.guarded():
-                self._raw.unregister(PART)
-        self._registered = False
+                self._raw.unregister(self._registered)
+        self._registered = ""
 
     def _has_rejects(self) -> bool:
         return bool(self.cursor.row(compose.has_table("reject_errors"))[0])

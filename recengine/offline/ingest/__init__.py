@@ -10,24 +10,26 @@ In this folder: `roles` finds the columns, `attributes` their kinds, `order` the
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from recengine.config import Cleaning, EventType, Moments
+from recengine.config import Cleaning, EventType, Expectation, Moments
 from recengine.errors import BadColumn, DataError
 from recengine.offline.ingest.attributes import check_split, refuse_unknown_split
 from recengine.offline.ingest.cleaning import MachinesFound
 from recengine.offline.ingest.events import ingest_events
-from recengine.offline.ingest.roles import check_roles
+from recengine.offline.ingest.expectations import Screening, screen
+from recengine.offline.ingest.roles import check_roles, find_roles
 from recengine.offline.ingest.versions import ingest_versions
 from recengine.offline.ingest.write import Machines, OrderUnit, Progress, Quarantine, SourceReport, Write
+from recengine.store.checking import described
 from recengine.store.cursor import Cursor
 from recengine.store.database import Database
-from recengine.store.files import Foreign, known_rows, origins
+from recengine.store.files import Foreign, Origin, Part, known_rows, origins
 from recengine.store.sequence import count_ingest
 from recengine.store.vocab import Draft, Vocabularies
 
@@ -60,6 +62,7 @@ def ingest(
     quarantine: Path,
     types: tuple[EventType, ...],
     cleaning: Cleaning | None = None,
+    expectations: Mapping[str, Sequence[Expectation]] | None = None,
     progress: Progress | None = None,
 ) -> IngestReport:
     """Store what is new in the given sources, in one transaction on the writer thread.
@@ -77,11 +80,13 @@ def ingest(
     strict : refuse everything when one row is bad.
     quarantine : the folder for bad rows.
     types : the configured event types; others are stored, count 1.0 and are reported.
+    expectations : {events | items | users: what its columns must be like}.
     cleaning : what events are screened for, and what is put right; None = the defaults.
 
     Raises
     ------
     SourceUnreadable, BadColumn : a source cannot be read or mapped; nothing was written.
+    ExpectationFailed : a column is not what it must be; nothing was written.
     RowsRefused : `strict` met a bad row; nothing was written.
 
     Cost: about 0.25 us an event read from Parquet on two cores.
@@ -97,7 +102,7 @@ def ingest(
     check_roles(columns)
     check_split(split or {})
     sources = {name: origins(source, where=name) for name, source in given.items()}
-    cleaning = cleaning or Cleaning()
+    cleaning, expected = cleaning or Cleaning(), expectations or {}
     now = datetime.now(UTC)
 
     def attempt(machines: Machines | None) -> IngestReport:
@@ -127,10 +132,15 @@ def ingest(
                     machines=machines,
                     configured=frozenset(t.type for t in types),
                 )
-                reports = [ingest_versions(write, name, sources[name]) for name in _CATALOGUES if name in sources]
+                reports = [
+                    ingest_versions(write, name, sources[name], _screened(write, name, sources[name], expected))
+                    for name in _CATALOGUES
+                    if name in sources
+                ]
                 refuse_unknown_split(write.split, write.seen)
                 if "events" in sources:
-                    reports.append(ingest_events(write, sources["events"]))
+                    screening = _screened(write, "events", sources["events"], expected)
+                    reports.append(ingest_events(write, sources["events"], screening))
                 if any(report.stored for report in reports):
                     count_ingest(cursor)
                 return tuple(reports)
@@ -150,3 +160,23 @@ def ingest(
         return attempt(None)
     except MachinesFound as found:  # nothing was written
         return attempt(found.machines)
+
+
+def _screened(
+    write: Write, source: str, origins: list[Origin], expectations: Mapping[str, Sequence[Expectation]]
+) -> Screening:
+    """Hold a source to its expectations."""
+
+    def roles_of(part: Part) -> Mapping[str, str]:
+        where = f"{source} {part.origin.label}"
+        return find_roles(source, list(part.columns), write.columns, where=where, alone=write.alone)
+
+    return screen(
+        write.foreign,
+        source,
+        origins,
+        expectations.get(source, ()),
+        roles_of=roles_of,
+        described=lambda what: described(write.cursor, what),
+        at=write.at,
+    )

@@ -23,6 +23,7 @@ from recengine.offline.ingest.cleaning import (
     search_machines,
     value_bounds,
 )
+from recengine.offline.ingest.expectations import Screening
 from recengine.offline.ingest.ids import IdReader
 from recengine.offline.ingest.order import OrderPlan, plan_order
 from recengine.offline.ingest.roles import find_roles
@@ -57,7 +58,7 @@ _EXTRAS = ("event_id", "session_id", "request_id")
 _REFUSED = {"bool", "struct", "texts", "integers", "floats", "array", "other"}
 
 
-def ingest_events(write: Write, origins: list[Origin]) -> SourceReport:
+def ingest_events(write: Write, origins: list[Origin], screening: Screening) -> SourceReport:
     """Take all files of the source `events`; called inside the transaction.
 
     Raises
@@ -68,8 +69,9 @@ def ingest_events(write: Write, origins: list[Origin]) -> SourceReport:
     before = len(write.users.added), len(write.items.added), len(write.types.added)
     first = span(write.cursor).last_seq + 1
     total = _Totals(value_bounds(write, origins))
-    for origin in origins:
-        _File(write, origin, total).run()
+    total.repaired.update(screening.repaired)
+    for file, origin in enumerate(origins):
+        _File(write, origin, total, screening, file).run()
     search_machines(write, total.users, first)
     return SourceReport(
         source="events",
@@ -82,6 +84,7 @@ def ingest_events(write: Write, origins: list[Origin]) -> SourceReport:
         new_types=len(write.types.added) - before[2],
         unknown_types={name: n for name, n in sorted(total.types.items()) if name not in write.configured},
         repaired=dict(total.repaired),
+        expectations=screening.results,
         orphans=count_orphans(write.cursor, first) if total.stored else 0,
         seconds=time.perf_counter() - start,
     )
@@ -103,11 +106,12 @@ class _Totals:
 class _File:
     """One file (or frame) of events."""
 
-    def __init__(self, write: Write, origin: Origin, total: _Totals) -> None:
+    def __init__(self, write: Write, origin: Origin, total: _Totals, screening: Screening, file: int) -> None:
         self._write = write
         self._total = total
         self._where = f"events {origin.label}" if origin.label != "events" else "events"
         self._part: Part = write.foreign.open(origin, text=lambda _: True)
+        write.foreign.clip(self._part, screening.clip(file))
         columns = self._part.columns
         self._roles = find_roles("events", list(columns), write.columns, where=self._where, alone=True)
         for role, column in self._roles.items():
@@ -126,7 +130,7 @@ class _File:
         self._timed = self._order is not None and self._order.kind == "timestamp"
         if self._timed:
             total.repaired += clock_repairs(write, self._part, self._roles["order"])
-        self._aside = machine_aside(write, self._part, self._roles, self._order)
+        self._aside = screening.aside(file).and_then(machine_aside(write, self._part, self._roles, self._order))
         self._reasons = (*_REASONS, *(f"moment {why}" for why in write.possible[-2:]), *self._aside.reasons)
         drafts = {"user": write.users, "item": write.items, "type": write.types}
         self._ids = {role: IdReader(draft) for role, draft in drafts.items() if role in self._roles}

@@ -14,8 +14,9 @@ import pyarrow as pa
 
 from recengine.errors import BadColumn
 from recengine.offline.ingest.attributes import Told, plan_attributes
+from recengine.offline.ingest.expectations import Screening
 from recengine.offline.ingest.roles import find_roles
-from recengine.offline.ingest.write import MAX_TIME, SourceReport, Write, encode
+from recengine.offline.ingest.write import MAX_TIME, Aside, SourceReport, Write, encode
 from recengine.store import compose
 from recengine.store.catalog import Owner, VersionSink, attributes
 from recengine.store.files import Origin, Part
@@ -27,14 +28,17 @@ _ID, _FROM = "id is missing or not an id", "valid_from is no moment between 1970
 _REFUSED = {"bool", "struct", "texts", "integers", "floats", "array", "other"}
 
 
-def ingest_versions(write: Write, source: Literal["items", "users"], origins: list[Origin]) -> SourceReport:
+def ingest_versions(
+    write: Write, source: Literal["items", "users"], origins: list[Origin], screening: Screening
+) -> SourceReport:
     """Take all files of the source `items` or `users`; called inside the transaction."""
     start = time.perf_counter()
     before = len(write.users.added), len(write.items.added)
     rows = stored = 0
     bad: Counter[str] = Counter()
-    for origin in origins:
-        taken, kept, quarantined = _file(write, source, origin, rows)
+    for file, origin in enumerate(origins):
+        aside, clips = screening.aside(file), screening.clip(file)
+        taken, kept, quarantined = _file(write, source, origin, rows, aside, clips)
         rows, stored, bad = rows + taken + quarantined.total(), stored + kept, bad + quarantined
     return SourceReport(
         source=source,
@@ -42,6 +46,8 @@ def ingest_versions(write: Write, source: Literal["items", "users"], origins: li
         stored=stored,
         duplicates=rows - stored - bad.total(),
         quarantined=dict(bad.most_common()),
+        repaired=dict(screening.repaired),
+        expectations=screening.results,
         new_users=len(write.users.added) - before[0],
         new_items=len(write.items.added) - before[1],
         seconds=time.perf_counter() - start,
@@ -49,7 +55,12 @@ def ingest_versions(write: Write, source: Literal["items", "users"], origins: li
 
 
 def _file(
-    write: Write, source: Literal["items", "users"], origin: Origin, before: int
+    write: Write,
+    source: Literal["items", "users"],
+    origin: Origin,
+    before: int,
+    aside: Aside,
+    clips: Mapping[str, tuple[float | None, float | None]],
 ) -> tuple[int, int, Counter[str]]:
     owner: Owner = "item" if source == "items" else "user"
     where = f"{source} {origin.label}" if origin.label != source else source
@@ -58,6 +69,7 @@ def _file(
     roles = find_roles(source, list(part.columns), write.columns, where=where, alone=write.alone)
     texts = {roles[owner]} | {name for name, a in known.items() if a.kind in {"string", "text"}}
     part = write.foreign.open(origin, text=texts.__contains__)
+    write.foreign.clip(part, clips)
     kind = family(part.columns[roles[owner]])
     if kind in _REFUSED:
         raise BadColumn(
@@ -73,7 +85,9 @@ def _file(
     reasons: list[str] = []
     done = 0
     for batch in write.foreign.stream(select | values, rows=1 << 17):
-        refused = _take(write, owner, batch, told, sink)
+        places, codes = aside.within(done, batch.num_rows)
+        refused = {int(k): aside.reasons[code] for k, code in zip(places, codes, strict=True)}
+        refused = _take(write, owner, batch, told, sink, refused)
         for row, reason in refused.items():
             bad_rows.append(done + row + 1)
             reasons.append(reason)
@@ -108,16 +122,20 @@ def _fixed(part: Part, roles: Mapping[str, str], where: str) -> dict[str, str]:
 
 
 def _take(
-    write: Write, owner: Owner, batch: pa.RecordBatch, told: Mapping[str, Told], sink: VersionSink
+    write: Write,
+    owner: Owner,
+    batch: pa.RecordBatch,
+    told: Mapping[str, Told],
+    sink: VersionSink,
+    bad: dict[int, str],
 ) -> dict[int, str]:
-    """Hand the good rows of a batch to the sink; returns the reasons of the others by position."""
+    """Hand the good rows of a batch to the sink; returns `bad` with the reasons of the others, by position."""
     draft = write.items if owner == "item" else write.users
     positions, names = encode(batch["id"])
-    bad: dict[int, str] = {}
     moments = np.asarray(batch["from"].fill_null(0))
     wrong = (moments < 0) | (moments > MAX_TIME) | np.asarray(batch["from"].is_null()) & np.asarray(batch["from_given"])
     for k in np.flatnonzero(~draft.fit(names)[positions]):
-        bad[int(k)] = _ID
+        bad.setdefault(int(k), _ID)
     for k in np.flatnonzero(wrong):
         bad.setdefault(int(k), _FROM)
     if batch["fault"].null_count < batch.num_rows:

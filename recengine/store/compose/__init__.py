@@ -2,8 +2,8 @@
 
 Everything that can be written down is a file in `sql/`; what stands here depends on columns that only the data knows.
 In this folder, by noun: `names` quotes; `relations` and `values` read what is foreign; `attributes` and `versions`
-write what the catalogue knows of items and users; `clocks` reads moments on the clocks of a zone; `questions` are queries
-of operators; `backups` copies whole databases.
+write what the catalogue knows of items and users; `checks` finds what is not as expected; `clocks` reads moments on the
+clocks of a zone; `questions` are queries of operators; `backups` copies whole databases.
 """
 
 from recengine.store.compose.attributes import (

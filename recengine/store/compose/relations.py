@@ -19,10 +19,10 @@ __all__ = (
 )
 
 
-def source_view(reader: str, path: str, options: Mapping[str, str]) -> str:
-    """Let `part` be a view of the file at `path`; `options` are SQL literals."""
+def source_view(reader: str, path: str, options: Mapping[str, str], name: str = "part") -> str:
+    """Let `name` be a view of the file at `path`; `options` are SQL literals."""
     settings = "".join(f", {name} = {value}" for name, value in options.items())
-    return f"CREATE OR REPLACE TEMP VIEW part AS SELECT * FROM {reader}({literal(path)}{settings})"
+    return f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS SELECT * FROM {reader}({literal(path)}{settings})"
 
 
 def text_types(names: Mapping[str, str]) -> str:
