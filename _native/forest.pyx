@@ -65,6 +65,7 @@ def predict(const float[:, ::1] x, const int32_t[::1] roots, const int32_t[::1] 
         feature_at, left_at, right_at, threshold_at, default_at = &feature[0], &left[0], &right[0], &threshold[0], &default_left[0]
     if n == 0:
         return
+    cdef double *out_at = &out[0]
     for b in prange(blocks, nogil=True, num_threads=threads):
         _rows(rows + b * ROWS * features, min(<int64_t> ROWS, n - b * ROWS), features, roots_at, trees, feature_at, threshold_at, left_at, right_at,
-              default_at, value_at, &out[b * ROWS])
+              default_at, value_at, out_at + b * ROWS)

