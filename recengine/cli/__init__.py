@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _failed(err: RecEngineError, arguments: argparse.Namespace) -> int:
     if getattr(arguments, "json", False):
-        show.document({"error": err.code, "message": err.message, "hint": err.hint})
+        show.document(show.problem(err))
     else:
         show.error(err)
     return 3 if isinstance(err, EngineFault) else 2 if isinstance(err, ConfigError) else 1

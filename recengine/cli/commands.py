@@ -1,11 +1,13 @@
 """What a shop does every day: init, ingest, train, recommend, similar, explain, export."""
 
+import os
+import sys
 from argparse import Namespace
 from typing import Any
 
 from recengine.cli import show
 from recengine.engine import Engine
-from recengine.errors import BadUsage, SourceUnreadable
+from recengine.errors import BadUsage, DataError, SourceUnreadable
 from recengine.offline.cycle import CycleReport
 from recengine.offline.ingest import IngestReport
 from recengine.types import Recommendation, Response
@@ -55,8 +57,15 @@ def init(args: Namespace) -> None:
 
 def ingest(args: Namespace) -> None:
     """Read files into the store."""
-    if not (args.events or args.items or args.users):
-        raise BadUsage("ingest: expected --events, --items or --users", hint="each takes files or globs")
+    files = args.events or args.items or args.users
+    if bool(files) == bool(args.source):
+        raise BadUsage(
+            "ingest: expected --events, --items or --users, or --source",
+            hint="the first three take files or globs, --source the name of a `[[source]]` in recengine.toml",
+        )
+    if args.source:
+        _pull(args)
+        return
     with Engine.open(args.dir) as engine, show.progress(args.json) as progress:
         report = engine.ingest(
             events=args.events,
@@ -69,6 +78,32 @@ def ingest(args: Namespace) -> None:
             progress=progress,
         )
     show.result(args.json, report, lambda: ingested(report))
+
+
+def _pull(args: Namespace) -> None:
+    """Pull configured sources, one after the other; one that fails does not keep the others from being pulled."""
+    if args.columns or args.split:
+        raise BadUsage("ingest: --columns and --split go with files", hint="of a source the configuration says them")
+    came: dict[str, IngestReport | DataError] = {}
+    with Engine.open(args.dir, environment=os.environ) as engine, show.progress(args.json) as progress:
+        for name in args.source:
+            try:
+                came[name] = engine.pull(name, strict=args.strict, progress=progress)
+            except DataError as err:
+                came[name] = err
+
+    def human() -> None:
+        for name, report in came.items():
+            if isinstance(report, DataError):
+                show.error(report)
+            else:
+                show.line(f"{name}:")
+                ingested(report)
+
+    failed = {name: show.problem(err) for name, err in came.items() if isinstance(err, DataError)}
+    show.result(args.json, {**came, **failed}, human)
+    if failed:
+        sys.exit(1)
 
 
 def ingested(report: IngestReport) -> None:

@@ -44,6 +44,7 @@ def build() -> argparse.ArgumentParser:
         metavar="ROLE=COLUMN",
         help="such as user=userId item=movieId value=rating order=ts",
     )
+    verb.add_argument("--source", nargs="+", default=[], metavar="NAME", help="pull these `[[source]]`s, not files")
     verb.add_argument("--split", nargs="+", default=[], metavar="COLUMN=SEPARATOR", help="columns that hold lists")
     verb.add_argument(
         "--order-unit",

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from recengine.errors import RecEngineError
 
-__all__ = ("document", "error", "line", "progress", "result", "table", "warn")
+__all__ = ("document", "error", "line", "problem", "progress", "result", "table", "warn")
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -53,11 +53,16 @@ def warn(text: str) -> None:
     err.print(text, markup=False, style="yellow")
 
 
-def error(problem: RecEngineError) -> None:
+def error(met: RecEngineError) -> None:
     """Print an error on stderr: the code, what happened, and what to do."""
-    err.print(f"error[{problem.code}]: {problem.message}", markup=False, style="red")
-    if problem.hint:
-        err.print(f"  hint: {problem.hint}", markup=False)
+    err.print(f"error[{met.code}]: {met.message}", markup=False, style="red")
+    if met.hint:
+        err.print(f"  hint: {met.hint}", markup=False)
+
+
+def problem(met: RecEngineError) -> dict[str, str]:
+    """Write an error as a document."""
+    return {"error": met.code, "message": met.message, "hint": met.hint}
 
 
 @contextmanager

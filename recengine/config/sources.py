@@ -27,13 +27,20 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     watermark: Annotated[Column | None, Meta(description="a column that only grows: a later pull takes what is at or above the last one")] = None
     columns: Annotated[dict[str, Column], Meta(description="role -> column, as `ingest --columns`; for a table: item or user, and time")] = {}
     split: Annotated[dict[str, str], Meta(description="column -> separator of texts that hold lists")] = {}
+    every: Annotated[Span | None, Meta(description="a server pulls so often by itself; none = only `recengine ingest --source` does")] = None
     max_age: Annotated[Span | None, Meta(description="a last good pull older than this makes `doctor` and /health/ready say so")] = None
 
     def __post_init__(self) -> None:
-        database = self.uri.startswith(("postgresql://", "postgres://", "sqlite://"))
-        if database != ((self.table is None) != (self.query is None)):
-            what = "one of table and query" if database else "neither table nor query"
+        if self.table is not None and self.query is not None:
+            raise ValueError(f"source {self.name!r} takes one of table and query")
+        database = self.uri.startswith(("postgresql://", "postgres://", "sqlite:///"))
+        if not self.uri.startswith("${") and database != (self.table is not None or self.query is not None):
+            what = "one of table and query" if database else "neither table nor query: its uri names no database"
             raise ValueError(f"source {self.name!r} takes {what}")
+        if self.into == "table":
+            keys = set(self.columns) - {"item", "user", "time"}
+            if keys or {"item", "user"} <= set(self.columns) or self.split:
+                raise ValueError(f"source {self.name!r} into a table takes columns item or user, and time; and no split")
 
 
 class Expectation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

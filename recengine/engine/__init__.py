@@ -6,11 +6,9 @@ An `Engine` is thread-safe: any number of threads may ask while one ingests or t
 data, becomes visible whole: a request sees the state before or after, never between.
 """
 
-import logging
 import os
 import weakref
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,39 +19,49 @@ from recengine.config import Config, load
 from recengine.engine.answers import Answers
 from recengine.engine.features import Featured
 from recengine.engine.held import shut
+from recengine.engine.pulling import Pulling
 from recengine.engine.records import Records
-from recengine.errors import RecEngineError, StoreCorrupt
+from recengine.errors import StoreCorrupt
 from recengine.offline import cycle
 from recengine.offline.ingest import IngestReport, ingest
 from recengine.online.recommender import Recommender
-from recengine.online.replay import catch_up
 from recengine.store import directory
 from recengine.store.backup import BackupReport, backup
 from recengine.store.database import FILE, Database
 from recengine.store.journal import Journal
 from recengine.store.recovery import open_store
-from recengine.store.sequence import ingests
-from recengine.types.frames import IngestFrame
 
 __all__ = ("Engine",)
 
-log = logging.getLogger("recengine.engine")
 
-
-class Engine(Answers, Records, Featured):
+class Engine(Answers, Pulling, Records, Featured):
     """A recommendation engine over one data directory.
 
     Use `Engine.open(path)` as a context manager, or call `close()`.
     """
 
-    def __init__(self, path: Path, config: Config, database: Database, journal: Journal) -> None:
-        super().__init__(path, config, database, journal)
+    def __init__(
+        self, path: Path, config: Config, database: Database, journal: Journal, environment: Mapping[str, str]
+    ) -> None:
+        super().__init__(path, config, database, journal, environment)
         self._shut = weakref.finalize(self, shut, self._keeper, self._feedback, database)
         """Closes at the latest when the interpreter ends, so that a script that stops in an error loses no record."""
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, config: Config | None = None, create: bool = False) -> Self:
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        config: Config | None = None,
+        create: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> Self:
         """Open the data directory at `path`; with `create`, make it where there is none.
+
+        Parameters
+        ----------
+        config : instead of its `recengine.toml`.
+        environment : what `${NAME}` in the uri of a `[[source]]` stands for, such as `os.environ`.
 
         Raises
         ------
@@ -70,10 +78,11 @@ class Engine(Answers, Records, Featured):
             directory.create(folder)
         directory.check(folder)
         config = config or load(folder / directory.CONFIG)
+        filled = dict(environment or {})
         try:
-            return cls(folder, config, *open_store(folder, config.store))
+            return cls(folder, config, *open_store(folder, config.store), filled)
         except StoreCorrupt:  # damage that only reading met: look at every block, and heal
-            return cls(folder, config, *open_store(folder, config.store, suspect=True))
+            return cls(folder, config, *open_store(folder, config.store, suspect=True), filled)
 
     def close(self) -> None:
         """Write what is buffered and let the data directory go. Closing twice is fine."""
@@ -120,7 +129,7 @@ class Engine(Answers, Records, Featured):
         ------
         DataError : a source or column cannot be used, or `strict` met a bad row; nothing was written.
         """
-        with self._writing, self._marked(), self._feedback.held(self._catch_up):
+        with self._holding():
             return ingest(
                 self._database,
                 self._ids,
@@ -231,25 +240,6 @@ class Engine(Answers, Records, Featured):
         }
 
     # ------------------------------------------------------------------------------------------------ inside
-
-    def _catch_up(self) -> None:
-        """Fold in what an ingest stored, however it ended: what was committed is served."""
-        catch_up(self._state, self._database, self.config.serving)
-
-    @contextmanager
-    def _marked(self) -> Iterator[None]:
-        """Say in the journal that an ingest went past it, and have a snapshot made that holds it."""
-        before = ingests(self._database.read())
-        try:
-            yield
-        finally:
-            now = ingests(self._database.read())
-            if now > before:
-                try:
-                    self._feedback.put((IngestFrame(now),))
-                except RecEngineError as err:  # the next opening notes it; an error of the ingest itself goes on
-                    log.warning("ingest %d is stored, and could not be noted in the journal yet: %s", now, err.message)
-                self._keeper.ask()
 
     def _config_for(self, threads: int) -> Config:
         if threads < 1:

@@ -2,7 +2,7 @@
 
 import gc
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -23,6 +23,7 @@ from recengine.store.database import Database
 from recengine.store.events import recent_event_ids
 from recengine.store.journal import Journal
 from recengine.store.ledger import Ledger
+from recengine.store.pulls import pulls
 from recengine.store.snapshot import Keeper
 from recengine.store.vocab import load_vocabularies
 from recengine.types import Request
@@ -37,13 +38,17 @@ class Held:
 
     Parameters
     ----------
+    environment : what `${NAME}` in the uri of a source stands for.
     database, journal : open; the journal may be ahead: what the database lacks is folded here. Both are closed where
         this raises, so that they can be opened once more, and healed.
     """
 
-    def __init__(self, path: Path, config: Config, database: Database, journal: Journal) -> None:
+    def __init__(
+        self, path: Path, config: Config, database: Database, journal: Journal, environment: Mapping[str, str]
+    ) -> None:
         self.path = path
         self.config = config
+        self._environment = environment
         self.artifacts = ArtifactStore(path / directory.ARTIFACTS)
         self._database = database
         self._journal = journal
@@ -60,6 +65,7 @@ class Held:
                 recent.add(recent_event_ids(database, LIMIT))
                 self._feedback = Feedback(database, journal, self._state, self._ledger, recent)
                 opened.append(self._feedback.close)
+                self._pulls = pulls(database.read())
                 self._keeper = Keeper(database, journal, config.store)
                 opened.append(self._keeper.close)
                 self.replayed = self._feedback.replay()

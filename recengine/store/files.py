@@ -27,6 +27,7 @@ from recengine.store.cursor import Cursor
 from recengine.store.frames import arrow_table, refuse_twice
 from recengine.store.kinds import family
 from recengine.store.queries import query
+from recengine.store.remote import Taken
 
 __all__ = ("PART", "Foreign", "Origin", "Part", "known_rows", "origins")
 
@@ -45,6 +46,9 @@ _READERS = {
     ".json": "read_json",
 }
 _PACKED = {".gz", ".zst"}
+_PULLED = "pulled"
+_LANDED = 1 << 17
+"""Rows of small batches that are taken over at once."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class Origin:
     path: Path | None = None
     reader: str = ""
     table: pa.Table | None = None
+    pulled: tuple[str, ...] | None = None
+    """Not None: what `land` took over, and the columns in which it found nothing."""
 
     @property
     def untyped(self) -> bool:
@@ -78,6 +84,8 @@ def origins(source: object, *, where: str) -> list[Origin]:
     SourceUnreadable : nothing is there, or its format is unknown.
     BadColumn : as `frames.arrow_table`.
     """
+    if isinstance(source, list) and source and all(isinstance(one, Origin) for one in source):
+        return source
     if isinstance(source, str | Path):
         return _files(str(source), where)
     if isinstance(source, list | tuple) and source and all(isinstance(s, str | Path) for s in source):
@@ -140,19 +148,24 @@ class Foreign:
     ----------
     threads : 0 = all cores.
     timezone : of moments that name none.
+    spill : a folder for what does not fit into the memory; it is made when it is needed.
 
     Raises
     ------
     ConfigInvalid : no such zone.
     """
 
-    def __init__(self, threads: int = 0, memory_limit: str = "4GB", timezone: str = "UTC") -> None:
+    def __init__(
+        self, threads: int = 0, memory_limit: str = "4GB", timezone: str = "UTC", *, spill: Path | None = None
+    ) -> None:
         settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": memory_limit,
             "autoinstall_known_extensions": "false",
         }
         if threads:
             settings["threads"] = threads
+        if spill is not None:
+            settings["temp_directory"] = str(spill)
         self._raw = duckdb.connect(config=settings)
         self._label = ""
         self.cursor = Cursor(self._raw, errors=self._unreadable)
@@ -193,6 +206,9 @@ class Foreign:
             self._register(PART, origin.table)
             return Part(origin, self._describe())
         self._unregister()
+        if origin.pulled is not None:
+            self._view(origin, {})
+            return Part(origin, self._describe())
         if origin.path is not None and origin.path.suffix.lower() == ".zst":
             _refuse_cut(origin.path, origin.label)
         options = self._options(origin)
@@ -222,6 +238,33 @@ class Foreign:
         bounds = {name: (family(kind), kind, *columns[name]) for name, kind in kinds.items()}
         self.cursor.execute(checks.clipped(bounds, PART, _UNCLIPPED))
         self._base = _UNCLIPPED
+
+    def land(self, taken: Taken, label: str, tell: Callable[[int], None]) -> Origin:
+        """Take over all rows of an answer, so that they can be read more than once; what exceeds the memory spills.
+
+        Parameters
+        ----------
+        label : of the origin that is returned.
+        tell : is told how many rows there are so far.
+        """
+        self._label = label
+        rows, waiting, held = 0, [], 0
+        self._take(taken, pa.RecordBatch.from_arrays([pa.nulls(0, f.type) for f in taken.schema], schema=taken.schema))
+        for batch in taken.batches:
+            waiting.append(batch)
+            held += batch.num_rows
+            if held >= _LANDED:
+                self._take(taken, *waiting, create=False)
+                rows, waiting, held = rows + held, [], 0
+                tell(rows)
+        if waiting:
+            self._take(taken, *waiting, create=False)
+        tell(rows + held)
+        return Origin(label=label, pulled=taken.nothing)
+
+    def _take(self, taken: Taken, *batches: pa.RecordBatch, create: bool = True) -> None:
+        with self.cursor.registered("pulled_batch", pa.Table.from_batches(batches)):
+            self.cursor.execute(compose.taken_over(taken.casts, "pulled_batch", _PULLED, create=create))
 
     def stream(self, columns: Mapping[str, str], *, rows: int = 1 << 20) -> Iterator[pa.RecordBatch]:
         """Stream expressions over `part`: {alias: SQL from `compose`}, in row order."""
@@ -255,6 +298,9 @@ class Foreign:
 
     def _view(self, origin: Origin, options: Mapping[str, str], name: str = PART) -> None:
         self._viewed = dict(options)
+        if origin.pulled is not None:
+            self.cursor.execute(compose.pulled_view(_PULLED, origin.pulled, name))
+            return
         self.cursor.execute(compose.source_view(origin.reader, str(origin.path), options, name))
 
     def _describe(self) -> dict[str, str]:

@@ -161,9 +161,9 @@ class ExternalSink:
         self.taken += n
 
     def finish(self, *, at: int) -> int:
-        """Append what is new, valid from `at` (microseconds) where no time was given; returns how many values."""
+        """Append what is new, valid from `at` (microseconds) where no time was given; returns how many rows said it."""
         first = int(self._cursor.row(query("store/last_external"))[0]) + 1
         params = {"source": self._source, "first": first, "now": at, "ever": NO_TIME}
-        kept = self._cursor.changed(query("store/append_external"), params)
+        self._cursor.execute(query("store/append_external"), params)
         self._cursor.execute(query("store/unstage_external"))
-        return kept
+        return int(self._cursor.row(query("store/count_external_since"), {"first": first})[0])

@@ -5,12 +5,14 @@ either all of it is stored, or nothing. Bad rows are set aside in a quarantine P
 not stored again. Items and users are read before events, so that rows are given in the order of the catalogue where
 there is one.
 
-In this folder: `roles` finds the columns, `attributes` their kinds, `order` the meaning of time; `events` and
-`versions` read the files; `ids` gives rows; `write` is what they share during one call.
+In this folder: `pull` fetches what a `[[source]]` has, `external` reads tables for features; `roles` finds the
+columns, `attributes` their kinds, `order` the meaning of time; `events` and `versions` read the files; `ids` gives
+rows; `write` is what they share during one call.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -23,6 +25,7 @@ from recengine.offline.ingest.attributes import check_split, refuse_unknown_spli
 from recengine.offline.ingest.cleaning import MachinesFound
 from recengine.offline.ingest.events import ingest_events
 from recengine.offline.ingest.expectations import Screening, screen
+from recengine.offline.ingest.external import External, ingest_external
 from recengine.offline.ingest.roles import check_roles, find_roles
 from recengine.offline.ingest.versions import ingest_versions
 from recengine.offline.ingest.write import Machines, OrderUnit, Progress, Quarantine, SourceReport, Write
@@ -64,6 +67,9 @@ def ingest(
     cleaning: Cleaning | None = None,
     expectations: Mapping[str, Sequence[Expectation]] | None = None,
     progress: Progress | None = None,
+    external: External | None = None,
+    foreign: Foreign | None = None,
+    then: Callable[[Cursor, tuple[SourceReport, ...]], None] | None = None,
 ) -> IngestReport:
     """Store what is new in the given sources, in one transaction on the writer thread.
 
@@ -82,6 +88,9 @@ def ingest(
     types : the configured event types; others are stored, count 1.0 and are reported.
     expectations : {events | items | users: what its columns must be like}.
     cleaning : what events are screened for, and what is put right; None = the defaults.
+    external : a table that features read, beside or instead of the others.
+    foreign : holds what was pulled; the caller closes it. None = one is opened.
+    then : called with what became of the sources, in the same transaction.
 
     Raises
     ------
@@ -94,7 +103,7 @@ def ingest(
     start = time.perf_counter()
     given = {"items": items, "users": users, "events": events}
     given = {name: source for name, source in given.items() if source is not None}
-    if not given:
+    if not given and external is None:
         raise DataError("nothing to ingest", hint="give events, items or users")
     if order_unit not in {"auto", "s", "ms", "us", "ns", "integer"}:
         raise BadColumn(f"order unit {order_unit!r} is not known", hint="auto, s, ms, us, ns or integer")
@@ -114,10 +123,13 @@ def ingest(
         )
 
         def run(cursor: Cursor) -> tuple[SourceReport, ...]:
-            with Foreign(database.storage.threads, database.storage.memory_limit, cleaning.timezone) as foreign:
+            mine = nullcontext(foreign) if foreign is not None else None
+            with mine or Foreign(
+                database.storage.threads, database.storage.memory_limit, cleaning.timezone
+            ) as reading:
                 write = Write(
                     cursor,
-                    foreign,
+                    reading,
                     *drafts,
                     columns=columns,
                     split=split or {},
@@ -126,7 +138,7 @@ def ingest(
                     at=int(now.timestamp() * 1e6),
                     quarantine=aside,
                     progress=progress,
-                    totals={name: known_rows(listed) for name, listed in sources.items()},
+                    totals={"table": 0} | {name: known_rows(listed) for name, listed in sources.items()},
                     cleaning=cleaning,
                     possible=Moments.of(cleaning),
                     machines=machines,
@@ -141,6 +153,10 @@ def ingest(
                 if "events" in sources:
                     screening = _screened(write, "events", sources["events"], expected)
                     reports.append(ingest_events(write, sources["events"], screening))
+                if external is not None:
+                    reports.append(ingest_external(write, external))
+                if then is not None:
+                    then(cursor, tuple(reports))
                 if any(report.stored for report in reports):
                     count_ingest(cursor)
                 return tuple(reports)

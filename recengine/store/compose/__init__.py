@@ -1,9 +1,10 @@
 """The one place where SQL is put together: names of foreign columns and files come in, quoted; values never do.
 
 Everything that can be written down is a file in `sql/`; what stands here depends on columns that only the data knows.
-In this folder, by noun: `names` quotes; `relations` and `values` read what is foreign; `attributes` and `versions`
-write what the catalogue knows of items and users; `checks` finds what is not as expected; `clocks` reads moments on the
-clocks of a zone; `questions` are queries of operators; `backups` copies whole databases.
+In this folder, by noun: `names` quotes; `relations` and `values` read what is foreign, `remotes` what stands in other
+databases; `attributes` and `versions` write what the catalogue knows of items and users; `checks` finds what is not as
+expected; `clocks` reads moments on the clocks of a zone; `questions` are queries of operators; `backups` copies whole
+databases.
 """
 
 from recengine.store.compose.attributes import (
@@ -35,6 +36,20 @@ from recengine.store.compose.relations import (
     source_view,
     text_types,
 )
+from recengine.store.compose.remotes import (
+    SETTING,
+    SQLITE_TYPES,
+    column_types,
+    first_rows,
+    highest_mark,
+    mark_setting,
+    pulled_view,
+    remote_query,
+    remote_rows,
+    remote_table,
+    taken_over,
+    typed_rows,
+)
 from recengine.store.compose.values import (
     id_text,
     order_extent,
@@ -57,6 +72,8 @@ from recengine.store.compose.versions import (
 
 __all__ = (
     "READABLE",
+    "SETTING",
+    "SQLITE_TYPES",
     "add_attribute",
     "all_versions",
     "append_versions",
@@ -65,6 +82,7 @@ __all__ = (
     "attribute_fault",
     "attribute_value",
     "clock_changes",
+    "column_types",
     "copy_database",
     "count_of",
     "describe",
@@ -73,29 +91,38 @@ __all__ = (
     "drop",
     "field",
     "fill_versions",
+    "first_rows",
     "has_table",
+    "highest_mark",
     "id_text",
     "insert_values",
     "literal",
     "machine_rows",
+    "mark_setting",
     "order_extent",
     "order_ranges",
     "parsed_number",
+    "pulled_view",
     "quarantine",
     "question",
     "quoted",
     "read_versions",
     "rejects",
+    "remote_query",
+    "remote_rows",
+    "remote_table",
     "select",
     "source_view",
     "stage_versions",
     "survey_attributes",
     "table_digest",
+    "taken_over",
     "text_number",
     "text_time",
     "text_types",
     "time_zone",
     "trimmed_text",
+    "typed_rows",
     "versions_in_force",
     "whole_number",
 )
