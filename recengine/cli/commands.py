@@ -115,6 +115,15 @@ def ingested(report: IngestReport) -> None:
     for source in report.sources:
         for reason, count in sorted(source.quarantined.items()):
             show.warn(f"  {source.source}: {count} x {reason}")
+        for what, count in sorted(source.repaired.items()):
+            show.warn(f"  {source.source}: {count} x put right: {what}")
+        for one in source.expectations:
+            if one.outcome != "held":
+                first = "" if one.row is None else f", the first of them row {one.row} of {one.file}"
+                rows = f" in {one.rows} rows" if one.rows else ""
+                show.warn(f"  {one.place}: expected {one.expected}, came {one.came}{rows}{first}: {one.outcome}")
+        if source.orphans:
+            show.warn(f"  {source.source}: {source.orphans} of items that nothing describes yet; they are kept")
         for kind, count in sorted(source.unknown_types.items()):
             show.warn(f"  {source.source}: {count} of type {kind!r}, which the configuration does not list: 1.0 each")
     for file in report.quarantine:

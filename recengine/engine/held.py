@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Lock
 
 from recengine.artifacts import ArtifactStore
-from recengine.config import Config
+from recengine.config import Config, Moments
 from recengine.errors import ModelError, NotTrained, RecEngineError
 from recengine.features.builtin import places
 from recengine.features.deployed import agree
@@ -50,6 +50,7 @@ class Held:
         self.config = config
         self._environment = environment
         self.artifacts = ArtifactStore(path / directory.ARTIFACTS)
+        self._moments = Moments.of(config.cleaning)
         self._database = database
         self._journal = journal
         self._replies = Replies(config.serving.cache_entries, config.serving.cache_mb << 20)

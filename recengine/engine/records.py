@@ -46,7 +46,7 @@ class Records(Held):
         StoreFailed : the disk refused; nothing was stored, the same call may be made again.
         """
         given = events_of(events)
-        return self._feedback.put(event_frames(given, self._state, at=_now()))
+        return self._feedback.put(event_frames(given, self._state, at=_now(), moments=self._moments))
 
     def record_soon(self, events: Sequence[Event], done: Callable[[Receipt | RecEngineError], None]) -> None:
         """Store events as `record` does without waiting; `done` is called on another thread with what came of it.
@@ -57,7 +57,7 @@ class Records(Held):
         ------
         BadRequest : as in `record`, at once; `done` is not called.
         """
-        self._feedback.submit(event_frames(events, self._state, at=_now()), done)
+        self._feedback.submit(event_frames(events, self._state, at=_now(), moments=self._moments), done)
 
     def put_items(self, items: Sequence[Item | Mapping[str, Any]], *, merge: bool = False) -> Receipt:
         """Store versions of items; available ones can be shown from then on.
@@ -71,11 +71,11 @@ class Records(Held):
         BadRequest : an attribute does not have the kind that it has in the store, or a value cannot be kept.
         StoreFailed : as in `record`.
         """
-        return self._feedback.put(item_frames(items, self._state, at=_now(), merge=merge))
+        return self._feedback.put(item_frames(items, self._state, at=_now(), merge=merge, moments=self._moments))
 
     def put_users(self, users: Sequence[User | Mapping[str, Any]], *, merge: bool = False) -> Receipt:
         """Store versions of users, as `put_items` does."""
-        return self._feedback.put(user_frames(users, self._state, at=_now(), merge=merge))
+        return self._feedback.put(user_frames(users, self._state, at=_now(), merge=merge, moments=self._moments))
 
     def remove_items(self, ids: Sequence[str]) -> int:
         """Take items out of every reply and their attributes away; returns how many were there.

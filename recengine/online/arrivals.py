@@ -5,12 +5,13 @@ Nothing that passes here can fail in the fold or in the store.
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
 
+from recengine.config import Cleaning, Moments
 from recengine.errors import BadRequest
 from recengine.online.state import State
 from recengine.store.attributes import Shape, checked
@@ -24,7 +25,8 @@ V = TypeVar("V", Item, User)
 
 MAX_BATCH = 100_000
 """Events of one call: they are made durable together."""
-DAY = 86_400_000_000
+USUAL = Moments.of(Cleaning())
+"""What moments can be where nothing is configured."""
 MAX_NAME, MAX_VALUE = 64, 1e9
 """As the types of `Event` say."""
 MAX_TIME = 7_258_118_400_000_000
@@ -76,20 +78,24 @@ def _event(one: object, at: int) -> Event:
         raise BadRequest(f"events[{at}]: {err}", hint=f"fields: {', '.join(Event.__struct_fields__)}") from err
 
 
-def event_frames(events: Sequence[Event], state: State, *, at: int) -> list[EventFrame]:
+def event_frames(
+    events: Sequence[Event], state: State, *, at: int, moments: Moments = USUAL
+) -> list[EventFrame]:
     """Make frames of events whose types are right already (decoded, or by `events_of`). Cost: about 1 us an event.
 
     Parameters
     ----------
     at : now, in microseconds.
+    moments : which can be, and in which zone they stand.
 
     Raises
     ------
-    BadRequest : an id is none, an order is no moment, there are too many types or events.
+    BadRequest : an id is none, an order is no moment or an impossible one, there are too many types or events.
     """
     if not 0 < len(events) <= MAX_BATCH:
         raise BadRequest(f"events: expected 1 to {MAX_BATCH:,}, got {len(events):,}", hint="hand them in in parts")
     ids = state.ids
+    latest = at + moments.ahead
     frames = []
     for k, event in enumerate(events):
         if event.user_id not in ids.users:
@@ -102,9 +108,9 @@ def event_frames(events: Sequence[Event], state: State, *, at: int) -> list[Even
             _fits(event.session_id, None, k, "session_id")
         if event.request_id is not None:
             _fits(event.request_id, None, k, "request_id")
-        time = None if event.order is None else moment(event.order, state.kind, f"events[{k}].order")
-        if time is not None and time > at + DAY and state.kind != "integer":
-            raise BadRequest(f"events[{k}].order: lies more than a day in the future", hint="check the clock")
+        time = None if event.order is None else moment(event.order, state.kind, f"events[{k}].order", moments)
+        if time is not None and state.kind != "integer" and not moments.earliest <= time <= latest:
+            _possible(time, latest, state, moments, k)
         event_id = event.event_id
         if event_id is not None:
             _fits(event_id, None, k, "event_id")
@@ -126,7 +132,17 @@ def event_frames(events: Sequence[Event], state: State, *, at: int) -> list[Even
     return frames
 
 
-def item_frames(items: Sequence[Item | Mapping[str, Any]], state: State, *, at: int, merge: bool) -> list[ItemFrame]:
+def _possible(time: int, latest: int, state: State, moments: Moments, at: int) -> None:
+    """Refuse a moment that cannot be; a small number as the first order of all is none, but an integer."""
+    if time > latest:
+        raise BadRequest(f"events[{at}].order: {moments.late}", hint="check the clock")
+    if state.kind is not None or time >= MICROSECONDS_FROM:
+        raise BadRequest(f"events[{at}].order: {moments.early}", hint="check the clock, or `cleaning.earliest`")
+
+
+def item_frames(
+    items: Sequence[Item | Mapping[str, Any]], state: State, *, at: int, merge: bool, moments: Moments = USUAL
+) -> list[ItemFrame]:
     """Make frames of versions of items.
 
     Raises
@@ -138,18 +154,21 @@ def item_frames(items: Sequence[Item | Mapping[str, Any]], state: State, *, at: 
     for k, item in enumerate(_versions(items, Item, "items")):
         said = checked(state.items.columns, item.attributes, claimed, place=f"items[{k}].attributes")
         available = True if item.available is None and not merge else item.available
-        frames.append(ItemFrame(item.item_id, said, available, _from(item.valid_from, f"items[{k}]", at), merge, at))
+        begin = _from(item.valid_from, f"items[{k}]", at, moments)
+        frames.append(ItemFrame(item.item_id, said, available, begin, merge, at))
         _fits(item.item_id, state.ids.items, k, "item_id", "items")
     return frames
 
 
-def user_frames(users: Sequence[User | Mapping[str, Any]], state: State, *, at: int, merge: bool) -> list[UserFrame]:
+def user_frames(
+    users: Sequence[User | Mapping[str, Any]], state: State, *, at: int, merge: bool, moments: Moments = USUAL
+) -> list[UserFrame]:
     """Make frames of versions of users; as `item_frames`."""
     claimed: dict[str, Shape] = {}
     frames = []
     for k, user in enumerate(_versions(users, User, "users")):
         said = checked(state.users.columns, user.attributes, claimed, place=f"users[{k}].attributes")
-        frames.append(UserFrame(user.user_id, said, _from(user.valid_from, f"users[{k}]", at), merge, at))
+        frames.append(UserFrame(user.user_id, said, _from(user.valid_from, f"users[{k}]", at, moments), merge, at))
         _fits(user.user_id, state.ids.users, k, "user_id", "users")
     return frames
 
@@ -185,16 +204,18 @@ def _versions(given: object, kind: type[V], what: str) -> list[V]:
     return found
 
 
-def _from(valid_from: Any, where: str, at: int) -> int | None:
+def _from(valid_from: Any, where: str, at: int, moments: Moments) -> int | None:
     if valid_from is None:
         return None
-    begin = moment(valid_from, "timestamp", f"{where}.valid_from")
-    if begin > at + DAY:  # the latest version holds, whatever the day: it would be felt at once
-        raise BadRequest(f"{where}.valid_from: lies more than a day in the future", hint="put it when it is to hold")
+    begin = moment(valid_from, "timestamp", f"{where}.valid_from", moments)
+    if begin > at + moments.ahead:  # the latest version holds, whatever the day: it would be felt at once
+        raise BadRequest(f"{where}.valid_from: {moments.late}", hint="put it when it is to hold")
     return begin
 
 
-def moment(order: Any, kind: Literal["timestamp", "integer"] | None, where: str) -> int:
+def moment(
+    order: Any, kind: Literal["timestamp", "integer"] | None, where: str, moments: Moments = USUAL
+) -> int:
     """Read an order: a datetime, an ISO text, or a number, of the kind that the store has (None = none yet).
 
     A number is a moment in s, ms, us or ns since 1970 by its size where orders are timestamps.
@@ -215,8 +236,7 @@ def moment(order: Any, kind: Literal["timestamp", "integer"] | None, where: str)
     if isinstance(order, datetime):
         if kind == "integer":
             raise BadRequest(f"{where}: events here are ordered by integers, got a moment", hint="give an integer")
-        aware = order if order.tzinfo else order.replace(tzinfo=UTC)
-        time = _within(round(aware.timestamp() * 1e6), where)
+        time = _within(moments.microseconds_of(order), where)
         if kind is None and time < MICROSECONDS_FROM:  # the first event decides by its size what orders mean
             raise BadRequest(f"{where}: expected a moment after 1973 for the first event of all")
         return time
