@@ -172,8 +172,8 @@ def test_vectors_give_the_information_back():
 
 
 def test_a_default_stands_for_what_is_missing_and_is_transformed():
-    program = fitted("minmax", [0, 10, np.nan], default=5.0)
-    assert applied(program, np.nan, 10)[:, 0].tolist() == [0.5, 1]
+    program = fitted("minmax", [0, 10, np.nan], default=20.0)  # it is fitted with the default in place, too
+    assert applied(program, np.nan, 10)[:, 0].tolist() == [1, 0.5]
     assert np.isnan(applied(fitted("none", [1]), np.nan)).all()
     assert applied(fitted("none", [1], default=4.0), np.nan).tolist() == [[4]]
     assert applied(fitted("standard", [1, 2, 3]), np.nan).tolist() == [[0]]
@@ -236,6 +236,21 @@ def test_all_kinds_together_answer_bit_equal_after_saving_and_for_any_batch(tmp_
 def test_fitting_again_gives_the_same_bits():
     (one, values, _), (other, _, _) = everything(), everything()
     assert one.apply(values).tobytes() == other.apply(values).tobytes()
+
+
+def test_folds_change_the_target_encodings_alone():
+    program, values, folds = everything()
+    column = program.columns.index("f_target")
+    whole, trained = program.apply(values), program.apply_training(values, folds)
+    assert np.delete(trained, column, axis=1).tobytes() == np.delete(whole, column, axis=1).tobytes()
+    assert (trained[:, column] != whole[:, column]).mean() > 0.8
+    rng = np.random.default_rng(9)
+    outcomes = (rng.random(values.shape[1]) < 0.2).astype(np.float32)
+    two = tuple(feature(name, "target", "category", domain="d") for name in ("one", "other"))
+    both = fit_transforms(two, values[[10, 8]], {"d": LABELS}, outcomes, folds).apply_training(values[[10, 8]], folds)
+    for f, row in enumerate((10, 8)):
+        alone = fit_transforms(two[f : f + 1], values[row : row + 1], {"d": LABELS}, outcomes, folds)
+        assert both[:, f].tobytes() == alone.apply_training(values[row : row + 1], folds)[:, 0].tobytes()
 
 
 def test_folds_that_were_not_fitted_are_refused():
