@@ -160,3 +160,23 @@ def test_evaluate_judges_a_split_and_a_log(run, tmp_path, files):
     code, out, err = run("evaluate", "--log", files / "events.parquet", *columns, "order=timestamp", "--algorithm", "popularity", "--json")
     assert code == 0, err
     assert json.loads(out)["users"] > 100
+
+
+def test_expectations_refuse_a_batch_or_say_what_came_of_its_rows(run, tmp_path, files):
+    shop, items = tmp_path / "shop", pq.read_table(files / "items.parquet")
+    prices = pc.if_else(pc.equal(items["item_id"], "i3"), -1.0, items["price"].cast("double"))
+    pq.write_table(items.set_column(items.schema.get_field_index("price"), "price", prices), tmp_path / "bad.parquet")
+    assert run("init", shop)[0] == 0
+    said = '[[expect]]\nsource = "items"\ncolumn = "price"\nmin = 0\n'
+    (shop / "recengine.toml").write_text(said)
+    code, out, err = run("ingest", shop, "--items", tmp_path / "bad.parquet")
+    assert (code, out) == (1, "")
+    assert "error[expectation-failed]: items.price: expected at least 0, came '-1.0' in 1 rows" in err
+    (shop / "recengine.toml").write_text(said + 'otherwise = "clip"\n')
+    code, out, err = run("ingest", shop, "--items", tmp_path / "bad.parquet", "--events", files / "events.parquet")
+    assert code == 0
+    assert "items: 1 x put right: price is not at least 0: clipped" in err
+    assert "items.price: expected at least 0, came '-1.0' in 1 rows" in err
+    code, out, err = run("ingest", shop, "--items", tmp_path / "bad.parquet", "--json")
+    assert code == 0
+    assert json.loads(out)["sources"][0]["expectations"][1]["outcome"] == "clipped"

@@ -239,3 +239,24 @@ def test_a_report_is_one_document(shop):
     report = books(shop, column="price", min=0, otherwise="quarantine")
     read = msgspec.json.decode(msgspec.json.encode(report))
     assert read["sources"][0]["expectations"][0]["place"] == "items.price"
+
+
+def test_a_real_data_set_is_held_to_what_is_known_of_it(shop, data_path):
+    found = {name: data_path(f"ml100k/{name}.parquet") for name in ("items", "users", "ratings")}
+    ratings = pq.read_table(found["ratings"])
+    given = [
+        Expectation(source="events", column="rating", type="integer", min=1, max=5, null_share=0.0),
+        Expectation(source="events", column="timestamp", type="timestamp"),
+        Expectation(source="events", column="item", refers="items"),
+        Expectation(source="events", column="user", refers="users"),
+    ]
+    report = shop.ingest(items=found["items"], users=found["users"], events=found["ratings"], expectations={"events": given})
+    events = report.sources[-1]
+    assert [result.outcome for result in events.expectations] == ["held"] * 7
+    assert (events.rows, events.stored, events.orphans, events.repaired) == (100_000, 100_000, 0, {})
+    high = Expectation(source="events", column="rating", max=4, otherwise="quarantine")
+    again = shop.ingest(events=found["ratings"], expectations={"events": [high]})
+    fives = int((ratings["rating"].to_numpy() == 5).sum())
+    assert again.sources[0].quarantined == {"rating: expected at most 4": fives}
+    assert again.sources[0].duplicates == 100_000 - fives
+    adds_up(again)
