@@ -24,7 +24,7 @@ typedef struct { int32_t category, brand; float price; int32_t unused; } Lane; /
 typedef struct { const int64_t *indptr, *times; const Lane *lanes; int64_t items, categories, brands; int plain; } Lanes;
 typedef struct { const int32_t *item; const int64_t *time; const uint8_t *flags; const double *amount; } Events;
 typedef struct { int64_t windows[3], history, session; const int64_t *terms; } Lookback;
-typedef struct { int32_t key, count; union { int32_t last; float idle; }; float share; } Cell; /* `last`: place of its latest event; see `finish` */
+typedef struct { int32_t key, count; float idle, share; } Cell; /* `idle`: since its latest event; `share`: see `finish` */
 typedef struct { Cell *cells; uint32_t factor; int shift; } Tally;
 
 typedef struct {
@@ -75,6 +75,8 @@ static inline int64_t most_cells(int64_t events) {
     return size;
 }
 
+static const Cell NEVER = {.key = -1, .idle = NAN}; /* what was not met */
+
 #define GOLDEN UINT32_C(2654435769) /* 2^32 / golden ratio: Knuth, The Art of Computer Programming 3, section 6.4 */
 
 /* Begin a tally of events by keys 0 .. `keys` - 1: every key has its own cell where they are few. Returns where the room ends. */
@@ -86,23 +88,25 @@ static inline Cell *tally_over(Tally *tally, Cell *cells, int64_t events, int64_
     tally->cells = cells;
     tally->shift = 32 - bits;
     tally->factor = own ? UINT32_C(1) << tally->shift : GOLDEN;
-    memset(cells, 0xff, sizeof(Cell) << bits);
-    return cells + (INT64_C(1) << bits);
+    for (Cell *end = cells + (INT64_C(1) << bits); cells < end; cells++) *cells = NEVER;
+    return cells;
 }
 
+/* The cell of a key, or the empty one that it would have. */
 static inline Cell *cell_of(const Tally *tally, int32_t key) {
     uint32_t mask = (UINT32_C(1) << (32 - tally->shift)) - 1, at = (uint32_t)key * tally->factor >> tally->shift;
-    while (tally->cells[at].key != key && tally->cells[at].key >= 0) at = (at + 1) & mask;
+    while ((tally->cells[at].key != key) & (tally->cells[at].key >= 0)) at = (at + 1) & mask;
     return tally->cells + at;
 }
 
-/* Count one event at place `at`; places come in falling order. Returns how often the key came. */
-static inline int32_t tally_add(Tally *tally, int32_t key, int32_t at) {
+static inline float idle_at(int64_t t, int64_t time, int timed) { return timed ? (float)(since(t, time) / DAY) : NAN; }
+
+/* Count one event; the latest comes first. Returns how often the key came. */
+static inline int32_t tally_add(Tally *tally, int32_t key, int64_t t, int64_t time, int timed) {
     Cell *cell = cell_of(tally, key);
     if (cell->key < 0) {
         cell->key = key;
-        cell->count = 0;
-        cell->last = at;
+        cell->idle = idle_at(t, time, timed);
     }
     return ++cell->count;
 }
@@ -155,6 +159,7 @@ static inline int quarter_of(int64_t time) { return (int)(((uint64_t)time + QUAR
 static inline void look_at(Look *k, Events e, int64_t length, int timed, const Lanes *lanes, int64_t t, const Lookback *b, Cell *cells, int items) {
     const int64_t end = before(e.time, length, t), first = end > b->history ? end - b->history : 0;
     const int quarter = quarter_of(t);
+    timed = timed && t >= MOMENT_FROM;
     int64_t engaged = 0, categorised = 0, branded = 0, priced = 0, alike = 0, entropy = 0;
     int32_t category = 0, category_count = 0, brand = 0, brand_count = 0;
     double price = 0;
@@ -168,23 +173,23 @@ static inline void look_at(Look *k, Events e, int64_t length, int timed, const L
     for (int64_t i = end - 1; i >= first; i--) {
         if (!(e.flags[i] & ENGAGED)) continue;
         const Lane lane = lane_at(lanes, e.item[i], t);
-        const int32_t at = (int32_t)(i - first);
+        const int64_t time = e.time[i];
         engaged++;
-        alike += quarter_of(e.time[i]) == quarter;
+        alike += quarter_of(time) == quarter;
         if (items) {
             const uint32_t bit = met_bit(e.item[i]);
             k->met[bit / 64] |= UINT64_C(1) << bit % 64;
-            tally_add(&items_of, e.item[i], at);
+            tally_add(&items_of, e.item[i], t, time, timed);
         }
         if (lane.category >= 0) {
-            int32_t count = tally_add(&categories, lane.category, at);
+            int32_t count = tally_add(&categories, lane.category, t, time, timed);
             categorised++;
             entropy += b->terms[count] - b->terms[count - 1];
             raise_top(lane.category, count, &category, &category_count);
         }
         if (lane.brand >= 0) {
             branded++;
-            raise_top(lane.brand, tally_add(&brands, lane.brand, at), &brand, &brand_count);
+            raise_top(lane.brand, tally_add(&brands, lane.brand, t, time, timed), &brand, &brand_count);
         }
         if (lane.price == lane.price) {
             priced++;
@@ -192,7 +197,7 @@ static inline void look_at(Look *k, Events e, int64_t length, int timed, const L
         }
     }
     k->item = items_of, k->category = categories, k->brand = brands;
-    k->events = e, k->moment = t, k->first = first, k->end = end, k->timed = timed && t >= MOMENT_FROM;
+    k->events = e, k->moment = t, k->first = first, k->end = end, k->timed = timed;
     k->engaged = engaged, k->categorised = categorised, k->branded = branded, k->priced = priced, k->alike = alike;
     k->entropy = entropy, k->price = price;
     k->top_category = category, k->top_category_count = category_count, k->top_brand = brand, k->top_brand_count = brand_count;
@@ -243,55 +248,35 @@ static void user_of(const Look *k, const Lookback *b, float *out) {
     *out++ = when(k->timed, (double)(k->end - i));
 }
 
-static inline float idle(const Look *k, int32_t count, int32_t last) {
-    return k->timed && count > 0 ? (float)(since(k->moment, k->events.time[k->first + last]) / DAY) : NAN;
-}
-
-static const Cell NEVER = {.key = -1, .idle = NAN};
-
-/* Turn what was counted into values, once: `last` becomes `idle`. */
-static inline void finish(const Look *k, Cell *cell) {
-    cell->share = ratio(cell->count, k->categorised);
-    cell->idle = idle(k, cell->count, cell->last);
-}
-
-/* What was counted of one. */
-static inline Cell known(const Tally *tally, int32_t key) {
-    const Cell *cell = cell_of(tally, key);
-    return cell->key >= 0 ? *cell : NEVER;
+/* What was counted of a category, with its share. */
+static inline Cell finished(const Look *k, Cell category) {
+    category.share = ratio(category.count, k->categorised);
+    return category;
 }
 
 /* The values of the user with one item, of what is known of it, its category and its brand. */
-static inline void pair_of(const Look *k, Lane lane, Cell item, Cell category, Cell brand, float *out, int64_t stride) {
+static inline void pair_of(Lane lane, Cell item, Cell category, Cell brand, float *out, int64_t stride) {
     out[0] = (float)item.count;
     out[stride] = item.idle;
     out[2 * stride] = when(lane.category >= 0, category.count);
-    out[3 * stride] = lane.category >= 0 && k->categorised ? category.share : NAN;
+    out[3 * stride] = lane.category >= 0 ? category.share : NAN;
     out[4 * stride] = lane.category >= 0 ? category.idle : NAN;
     out[5 * stride] = when(lane.brand >= 0, brand.count);
     out[6 * stride] = lane.brand >= 0 ? brand.idle : NAN;
 }
 
-static void finish_all(const Look *k, const Tally *tally) {
-    for (Cell *cell = tally->cells, *end = cell + (INT64_C(1) << (32 - tally->shift)); cell < end; cell++)
-        if (cell->key >= 0) finish(k, cell);
-}
-
 /* One user with many items: out (PAIR_VALUES, n). */
 static void pairs_of(const Look *k, const Lanes *lanes, const int32_t *items, int64_t n, float *out) {
-    finish_all(k, &k->category);
-    finish_all(k, &k->brand);
+    for (Cell *cell = k->category.cells, *end = cell + (INT64_C(1) << (32 - k->category.shift)); cell < end; cell++) *cell = finished(k, *cell);
+    const Cell never = finished(k, NEVER);
     for (int64_t j = 0; j < n; j++) {
         const Lane lane = lane_at(lanes, items[j], k->moment);
         const uint32_t bit = met_bit(items[j]);
-        Cell item = NEVER;
-        if (k->met[bit / 64] >> bit % 64 & 1 && items[j] >= 0) {
-            item = known(&k->item, items[j]);
-            if (item.key >= 0) finish(k, &item);
-        }
-        const Cell category = lane.category >= 0 ? known(&k->category, lane.category) : NEVER;
-        const Cell brand = lane.brand >= 0 ? known(&k->brand, lane.brand) : NEVER;
-        pair_of(k, lane, item, category, brand, out + j, n);
+        const int maybe = k->met[bit / 64] >> bit % 64 & (items[j] >= 0);
+        const Cell item = maybe ? *cell_of(&k->item, items[j]) : NEVER;
+        const Cell category = lane.category >= 0 ? *cell_of(&k->category, lane.category) : never;
+        const Cell brand = lane.brand >= 0 ? *cell_of(&k->brand, lane.brand) : NEVER;
+        pair_of(lane, item, category, brand, out + j, n);
     }
 }
 
@@ -307,14 +292,11 @@ static void row_of(Events events, int64_t length, int timed, const Lanes *lanes,
     for (int64_t i = k.first; i < k.end; i++)
         if (events.item[i] == item && (events.flags[i] & ENGAGED)) {
             met.count++;
-            met.last = (int32_t)(i - k.first);
+            met.idle = idle_at(t, events.time[i], k.timed);
         }
-    if (met.count) finish(&k, &met);
     const Lane lane = lane_at(lanes, item, t);
-    Cell category = lane.category >= 0 ? known(&k.category, lane.category) : NEVER;
-    Cell brand = lane.brand >= 0 ? known(&k.brand, lane.brand) : NEVER;
-    if (category.key >= 0) finish(&k, &category);
-    if (brand.key >= 0) finish(&k, &brand);
-    pair_of(&k, lane, met, category, brand, out + (USER_VALUES + SESSION_VALUES) * stride, stride);
+    const Cell category = finished(&k, lane.category >= 0 ? *cell_of(&k.category, lane.category) : NEVER);
+    const Cell brand = lane.brand >= 0 ? *cell_of(&k.brand, lane.brand) : NEVER;
+    pair_of(lane, met, category, brand, out + (USER_VALUES + SESSION_VALUES) * stride, stride);
 }
 #endif

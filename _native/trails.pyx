@@ -134,13 +134,18 @@ def insert(int64_t[::1] start, int32_t[::1] length, int32_t[::1] capacity, int32
     """Put events [first, n) where they belong in their users' trails, after those of the same moment.
 
     What a trail showed stays as it is: a later event goes behind it, a late one into a copy. Returns the event before which the arena was
-    full (n = all are in), and the arena's end.
+    full or had no such user (n = all are in; -1: a user is below 0, nothing was done), and the arena's end.
     """
     cdef Py_ssize_t j, n = users.shape[0]
     cdef int64_t own, place, old, new, room = item.shape[0]
     cdef int32_t user, wanted
     for j in range(first, n):
+        if users[j] < 0:
+            return -1, end
+    for j in range(first, n):
         user = users[j]
+        if user >= start.shape[0]:
+            return j, end
         own, old = length[user], start[user]
         place = own
         if own and times[j] < time[old + own - 1]:

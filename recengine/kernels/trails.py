@@ -182,21 +182,25 @@ def insert(arena: Arena, end: int, users: I32, events: Events, first: int) -> tu
     Parameters
     ----------
     end : events of the arena that are taken; the rest is room.
-    users : (n,) int32, rows of the arena.
+    users : (n,) int32, rows.
 
     Returns
     -------
-    the event before which the room was at its end (n = all are in), and the new `end`.
+    the event before which there was no room or no row (n = all are in), and the new `end`.
 
-    Cost: 2 us a call and 20 ns an event; a late one copies the trail.
+    Raises
+    ------
+    ShapeError : an argument has the wrong shape or dtype, or a user is below 0: nothing was put in.
+
+    Cost: 3 us a call and 20 ns an event; a late one copies the trail.
     """
     users = array("users", users, _I32, None)
-    if len(users) and (users.min() < 0 or users.max() >= len(arena.start)):
-        raise ShapeError(f"users: expected rows below {len(arena.start)}")
     told = _checked(events)
     if len(told.item) != len(users):
         raise ShapeError(f"users: expected int32 ({len(told.item)}), got int32 {users.shape}")
     done: tuple[int, int] = _native.insert(*arena[:3], *arena.events, end, users, *told, first)
+    if done[0] < 0:
+        raise ShapeError(f"users: expected rows from 0 on, got {int(users[first:].min())}")
     return done
 
 

@@ -221,6 +221,7 @@ ROW = (np.zeros(1, np.int32), np.zeros(1, np.int32), np.zeros(1, np.int64))
         (lambda: kernel.read_rows(ARENA, True, EMPTY, VIEW, *ROW, np.zeros((29, 1), np.float32)), "start"),
         (lambda: kernel.read_rows(ARENA._replace(length=np.zeros(1, np.int32), start=np.zeros(1, np.int64)), True, EMPTY, VIEW, *ROW, np.zeros((1, 29), np.float32)), "out"),
         (lambda: kernel.insert(ARENA, 0, np.array([1], np.int32), NONE, 0), "users"),
+        (lambda: kernel.insert(ARENA, 0, np.array([-1], np.int32), kernel.Events(*(np.zeros(1, c.dtype) for c in NONE)), 0), "users"),
         (lambda: lookback((1, 2, 3), 10_001, 0), "history"),
     ],
 )
