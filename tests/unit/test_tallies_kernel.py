@@ -27,7 +27,7 @@ STEP = st.one_of(
     st.tuples(st.just("retract"), st.lists(st.integers(0, 10**6), max_size=4)),
     st.tuples(st.just("read"), MOMENT),
 )
-SINCE = st.lists(st.one_of(st.just(NO_TIME), MOMENT), min_size=0, max_size=6).map(lambda x: np.array(x, np.int64))
+SINCE = st.lists(st.one_of(st.just(NO_TIME), MOMENT, st.sampled_from([-1, -HOUR, -HOUR - 1])), min_size=0, max_size=6).map(lambda x: np.array(x, np.int64))
 
 
 def told(events):
