@@ -23,6 +23,8 @@ from recengine.jobs.feature_facts import Pair, correlations, cut, describe_featu
 from recengine.jobs.feature_page import Report, page
 from recengine.kernels import cores
 from recengine.offline.featuring import training_table
+from recengine.offline.featuring.fit import chosen
+from recengine.offline.featuring.leaks import find_leaks
 from recengine.store.database import Database
 from recengine.types import F32, F64, I64, MICROSECONDS_FROM
 
@@ -38,6 +40,8 @@ def of_store(
 ) -> Report:
     """Compute the training table as of now, and say what the selection of the live deployment found.
 
+    Where there is no such selection, one is made for the report, from the same table and in the same way.
+
     Parameters
     ----------
     rows : of the table at most; None = `features.rows`.
@@ -47,8 +51,13 @@ def of_store(
     ------
     ConfigInvalid : a definition cannot be used; the message names file and line.
     """
-    table = training_table(database, config, rows=rows, threads=cores(threads))
+    threads = cores(threads)
+    table = training_table(database, config, rows=rows, threads=threads)
     found, source = _selection(artifacts)
+    if found is None and len(table.drawn.taken):
+        leaks = find_leaks(database, table.features, table.past, table.drawn.probes.times)
+        found = chosen(table, config, leaks, threads=threads)
+        source += "; the selection shown was made for this page"
     return report_on(
         database.path.parent.resolve().name,
         table.features,
@@ -83,7 +92,7 @@ def _selection(artifacts: ArtifactStore) -> tuple[SelectionReport | None, str]:
     """Read what the selection of the live deployment found; and say in words whose it is, or why there is none."""
     version = artifacts.current()
     if version is None:
-        return None, "Nothing is trained yet, so nothing was selected or dropped"
+        return None, "Nothing is trained yet"
     try:
         folder = artifacts.open(version) / deployed.FOLDER
         if not folder.is_dir():

@@ -38,18 +38,34 @@ def test_the_report_is_one_page_and_the_same_facts_for_machines(run, shop, tmp_p
     assert not list(tmp_path.glob(".report*"))
 
 
-def test_before_anything_is_trained_the_report_says_that_nothing_was_selected(run, tmp_path, files):
+def test_a_trained_shop_shows_the_selection_it_was_trained_with(run, shop, tmp_path):
+    code, out, err = run("features", "report", shop, "--out", tmp_path / "a.html", "--json")
+    assert code == 0, err
+    told = json.loads(out)
+    live = json.loads(next((shop / "artifacts").glob("*/features/features.json")).read_text())
+    assert told["source"].startswith("Selection and importance are those of deployment")
+    assert [f["name"] for f in told["features"] if f["kept"]] == live["selection"]["kept"]
+    assert {f["name"]: f["dropped"] for f in told["features"] if f["kept"] is False} == live["selection"]["dropped"]
+    assert told["auc"] == live["selection"]["auc"]
+
+
+def test_before_anything_is_trained_the_report_selects_by_itself(run, tmp_path, files):
     shop = tmp_path / "shop"
     run("init", shop)
-    for _ in range(2):  # without any event, and with some
-        code, out, err = run("features", "report", shop, "--out", tmp_path / "a.html", "--json")
-        assert code == 0, err
-        told = json.loads(out)
-        assert told["source"].startswith("Nothing is trained yet")
-        assert {feature["kept"] for feature in told["features"]} == {None}
-        run("ingest", shop, "--events", files / "events.parquet", "--items", files / "items.parquet")
-    assert told["rows"] > 0
-    assert "Nothing is trained yet" in (tmp_path / "a.html").read_text(encoding="utf-8")
+    code, out, err = run("features", "report", shop, "--out", tmp_path / "a.html", "--json")
+    assert code == 0, err
+    told = json.loads(out)
+    assert told["source"] == "Nothing is trained yet"
+    assert {feature["kept"] for feature in told["features"]} == {None}
+    run("ingest", shop, "--events", files / "events.parquet", "--items", files / "items.parquet")
+    code, out, err = run("features", "report", shop, "--out", tmp_path / "a.html", "--json")
+    assert code == 0, err
+    told = json.loads(out)
+    assert told["source"].startswith("Nothing is trained yet; the selection shown")
+    kept = {feature["name"]: feature["kept"] for feature in told["features"]}
+    assert kept["item_rating"] is False  # nobody rates in this shop
+    assert sum(kept.values()) > 5
+    assert "missing in all" in (tmp_path / "a.html").read_text(encoding="utf-8")
 
 
 def test_a_deployment_that_cannot_be_read_is_named_on_the_page(run, shop, tmp_path):

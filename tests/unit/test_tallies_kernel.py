@@ -194,11 +194,12 @@ def test_taking_out_what_never_was_is_our_fault_and_changes_nothing():
     state = ItemTallies((1, 24, 168), 24)
     events = told([(0, START, 1, 0.0), (0, 5, 1, 0.0)])
     state.apply(events)
-    before = read(state, [0, 1], START)
-    for strange in ((1, START, 1, 0.0), (0, START - HOUR, 1, 0.0), (0, START, 5, 0.0), (0, START, 17, 0.0), (0, START + 9 * HOUR, 1, 0.0), (9, 5, 1, 0.0), (0, 5, 17, 0.0)):
+    state.apply(told([(1, START + HOUR, 8, 0.0)]))
+    before = read(state, [0, 1], START + HOUR)
+    for strange in ((1, START + HOUR, 1, 0.0), (1, START, 1, 0.0), (0, START - HOUR, 1, 0.0), (0, START, 5, 0.0), (0, START, 17, 0.0), (0, START + 9 * HOUR, 1, 0.0), (9, 5, 1, 0.0), (0, 5, 17, 0.0)):
         with pytest.raises(EngineFault, match="1 of 1 events"):
             state.retract(told([strange]))
-    for name, values in read(state, [0, 1], START).items():
+    for name, values in read(state, [0, 1], START + HOUR).items():
         np.testing.assert_array_equal(values, before[name])
     state.retract(events)
     with pytest.raises(EngineFault, match="2 of 2 events"):
