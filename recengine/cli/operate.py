@@ -13,6 +13,7 @@ from recengine.artifacts import ArtifactStore
 from recengine.cli import show
 from recengine.config import Config, commented, load
 from recengine.engine import Engine
+from recengine.engine.pulling import SourceState
 from recengine.errors import BadArtifact, BadUsage, RecEngineError
 from recengine.store import directory
 from recengine.store.backup import backup as make_backup
@@ -99,7 +100,11 @@ def doctor(args: Namespace) -> None:
     check("directory", lambda: _usable(args.dir))
     check("configuration", lambda: f"{len(load(args.dir / directory.CONFIG).model)} models")
     check("disk", lambda: f"{shutil.disk_usage(args.dir if args.dir.exists() else '.').free / 1e9:.1f} GB free")
-    check("engine", lambda: _opened(args))
+    sources: list[SourceState] = []
+    check("engine", lambda: _opened(args, sources))
+    checks += [
+        {"check": f"source {s.name}", "ok": not s.trouble, "detail": _pulled(s)} for s in sources
+    ]
     show.result(
         args.json,
         checks,
@@ -116,8 +121,15 @@ def _usable(path: Path) -> str:
     return str(path)
 
 
-def _opened(args: Namespace) -> str:
+def _pulled(source: SourceState) -> str:
+    if source.trouble:
+        return f"{source.trouble}: {source.error}" if source.error else source.trouble
+    return "never pulled" if source.at is None else f"{source.rows} rows, {source.age_seconds:.0f} s ago"
+
+
+def _opened(args: Namespace, sources: list[SourceState]) -> str:
     with Engine.open(args.dir) as engine:
+        sources += engine.sources()
         facts = engine.facts()
         if engine.artifacts.current() is not None:
             engine.spine()

@@ -35,7 +35,7 @@ def serve(args: Namespace) -> None:
         answer = {"directory": str(args.dir), **msgspec.structs.asdict(about), "key_file": file}
         show.result(args.json, answer, lambda: _say(args, about, key or about.key))
 
-    run.serve(args.dir, config, started)
+    run.serve(args.dir, config, started, dict(os.environ))
     if not args.json:
         show.line("stopped")
 

@@ -43,6 +43,15 @@ class SourceState(msgspec.Struct, frozen=True, kw_only=True):
     stale: bool
     """The last good pull is older than `max_age`, or there was none."""
 
+    @property
+    def trouble(self) -> str:
+        """Say what is wrong, without what the foreign server said (`error`); empty = nothing is."""
+        age = "it was never pulled" if self.age_seconds is None else f"its data are {_length(self.age_seconds)} old"
+        if self.error is not None:
+            times = f" ({self.failures} times)" if self.failures > 1 else ""
+            return f"{age}; the last pull failed{times}"
+        return f"{age}, which is more than `max_age` allows" if self.stale else ""
+
 
 class Pulling(Held):
     """The side of an engine that takes over what others hold."""
@@ -135,6 +144,13 @@ class Pulling(Held):
                 except RecEngineError as err:  # the next opening notes it; an error of the ingest itself goes on
                     log.warning("ingest %d is stored, and could not be noted in the journal yet: %s", now, err.message)
                 self._keeper.ask()
+
+
+def _length(seconds: float) -> str:
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _state(source: Source, known: Pulls | None, now: int) -> SourceState:

@@ -21,6 +21,7 @@ from recengine.server.door import Door
 from recengine.server.keys import Keys
 from recengine.server.metrics import Counts, exposition, families
 from recengine.server.problems import MEDIA_TYPE, Refused, problem_of
+from recengine.server.pulls import Pulls
 from recengine.server.quick import Quick
 from recengine.server.routes import HANDLERS
 from recengine.server.routes.recommendations import recommend_to_user
@@ -72,9 +73,15 @@ def build(engine: Engine, *, close: bool = False) -> Door:
     app.state.exposition = exposition(counts, lambda: families(engine))
     keys = Keys(engine.path, config.keys, config.host)
     watch = Watch(engine, keys)
+    pulls = Pulls(engine)
+
+    async def opened() -> None:
+        await watch.start()
+        pulls.start()
 
     async def closed() -> None:
         await watch.stop()
+        await asyncio.to_thread(pulls.stop)
         if close:
             await asyncio.to_thread(engine.close)
 
@@ -85,7 +92,7 @@ def build(engine: Engine, *, close: bool = False) -> Door:
         config=config,
         keys=keys,
         counts=counts,
-        opened=watch.start,
+        opened=opened,
         closed=closed,
     )
 

@@ -4,6 +4,7 @@ The door counts into plain lists and dicts (one event loop writes; about 0.5 us 
 counters take 3 us of locks); a custom collector turns them into metric families when `/metrics` is asked.
 """
 
+import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 
@@ -100,12 +101,19 @@ _FACTS = {
 }
 """Kind, name and meaning, by the name of the engine's fact."""
 
+_SOURCES = {
+    "recengine_source_age_seconds": ("Seconds since the last good pull of a source; +Inf = there was none.", "age"),
+    "recengine_source_stale": ("1 = the last good pull of a source is older than its max_age.", "stale"),
+    "recengine_source_failures": ("Pulls of a source that failed since the last good one.", "failures"),
+}
+
 NAMES = (
     "recengine_http_requests_total",
     "recengine_http_request_seconds",
     "recengine_http_requests_running",
     "recengine_deployment_info",
     *(name for _, name, _ in _FACTS.values()),
+    *_SOURCES,
 )
 """Of all our metrics, as they are scraped."""
 
@@ -117,3 +125,10 @@ def families(engine: Engine) -> Iterator[Metric]:
         family = GaugeMetricFamily if kind == "gauge" else CounterMetricFamily
         yield family(name.removesuffix("_total"), meaning, facts[fact])
     yield InfoMetricFamily("recengine_deployment", "The deployment that answers.", {"version": str(facts["live"])})
+    states = engine.sources()
+    for name, (meaning, what) in _SOURCES.items() if states else ():
+        gauge = GaugeMetricFamily(name, meaning, labels=("source",))
+        for state in states:
+            age = math.inf if state.age_seconds is None else state.age_seconds
+            gauge.add_metric((state.name,), {"age": age, "stale": state.stale, "failures": state.failures}[what])
+        yield gauge

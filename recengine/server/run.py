@@ -16,7 +16,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -79,7 +79,12 @@ class _Failure(msgspec.Struct):
     hint: str
 
 
-def serve(folder: Path, config: Config, started: Callable[[Serving], None] | None = None) -> None:
+def serve(
+    folder: Path,
+    config: Config,
+    started: Callable[[Serving], None] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> None:
     """Serve the data directory `folder` until SIGTERM or SIGINT; returns when the engine is closed.
 
     Runs in the main thread. Where callers need a key and there is none, one is made.
@@ -87,6 +92,7 @@ def serve(folder: Path, config: Config, started: Callable[[Serving], None] | Non
     Parameters
     ----------
     started : called on another thread when the first request can be answered.
+    environment : what `${NAME}` in the uri of a source stands for.
 
     Raises
     ------
@@ -121,8 +127,9 @@ def serve(folder: Path, config: Config, started: Callable[[Serving], None] | Non
         workers_kill_timeout=max(1, round(settings.shutdown_timeout)),
     )
     news = _News(mine, server, about, started)
+    load = partial(_load, folder, config, os.getpid(), theirs, environment or {})
     try:
-        server.serve(target_loader=partial(_load, folder, config, os.getpid(), theirs), wrap_loader=False)
+        server.serve(target_loader=load, wrap_loader=False)
     except SystemExit as stop:
         news.finish(theirs)
         if news.failure is not None:
@@ -172,13 +179,13 @@ class _News:
             self._thread.join()
 
 
-def _load(folder: Path, config: Config, parent: int, news: Connection) -> Door:
+def _load(folder: Path, config: Config, parent: int, news: Connection, environment: Mapping[str, str]) -> Door:
     """Open the engine in the worker. A worker without its parent would hold the store for ever: it dies with it."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before the line above
         os._exit(1)
     try:
-        engine = Engine.open(folder, config=config)
+        engine = Engine.open(folder, config=config, environment=environment)
         door = build(engine, close=True)
     except RecEngineError as err:
         news.send(_Failure(type(err).__name__, err.message, err.hint))

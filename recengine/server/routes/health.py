@@ -33,6 +33,8 @@ class Ready(msgspec.Struct, frozen=True):
     version: str
     """The deployment that answers."""
     status: Literal["ready"] = "ready"
+    degraded: tuple[Place, ...] = ()
+    """What is older than it should be: sources that are stale or could not be pulled. Their last good data answer."""
 
 
 @get("/health/live", sync_to_thread=False)
@@ -43,7 +45,10 @@ def live() -> Live:
 
 @get("/health/ready", responses=described(), sync_to_thread=False)
 def ready(request: Asked) -> Ready:
-    """Say whether requests can be answered and events stored; 503 with the reasons where not."""
+    """Say whether requests can be answered and events stored; 503 with the reasons where not.
+
+    A source that is stale or cannot be pulled is named under `degraded`: what was pulled before answers on.
+    """
     reasons: list[Place] = []
     version = ""
     try:
@@ -56,7 +61,8 @@ def ready(request: Asked) -> Ready:
         reasons.append(Place("journal", why))
     if reasons:
         raise Refused(503, "not ready: " + "; ".join(r.message for r in reasons), places=tuple(reasons))
-    return Ready(version)
+    late = tuple(Place(f"source {s.name}", s.trouble) for s in request.engine.sources() if s.trouble)
+    return Ready(version, degraded=late)
 
 
 @get("/metrics", responses=described(), media_type="text/plain", sync_to_thread=False)
