@@ -33,6 +33,15 @@ def data_path() -> Callable[[str], Path]:
     return locate
 
 
+@pytest.fixture(scope="session")
+def postgres() -> str:
+    """The URI of a PostgreSQL in which tests may make tables; without one the test is skipped and counted."""
+    found = os.environ.get("RECENGINE_TEST_POSTGRES")
+    if not found:
+        pytest.skip(f"{ABSENT}a PostgreSQL (RECENGINE_TEST_POSTGRES)")
+    return found
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print how many tests did not run because something is absent, and what; and the figures that tests measured."""
     missing: dict[str, int] = {}

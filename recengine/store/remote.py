@@ -156,6 +156,13 @@ class Remote:
         """
         typed = "{0}, typeof({0})" if self._lite else "CAST({0} AS TEXT), CAST(pg_typeof({0}) AS TEXT)"
         with self._asking():
+            if self._lite:  # where it would take the name of no column for a text
+                self._cursor.execute(compose.first_rows(ask))
+                names = [name.lower() for name in self._cursor.fetch_record_batch().schema.names]
+                if column.lower() not in names:
+                    raise SourceUnreadable(
+                        f"{self._where}: cannot be read: no such column: {column}", hint="see its `watermark`"
+                    )
             top, kind = self._one(compose.highest_mark(ask, column, typed=typed, endless=False))
             if str(top).strip("-") in _ENDLESS or str(top) == "inf":
                 top, kind = self._one(compose.highest_mark(ask, column, typed=typed, endless=True))
