@@ -31,7 +31,7 @@ body { margin: 0 auto; padding: 2rem 1.25rem 5rem; max-width: 76rem; background:
   font: 15px/1.5 system-ui, sans-serif }
 h1 { margin: 0; font-size: 1.7rem } h2 { margin: 3rem 0 .6rem; font-size: 1.2rem } h3 { margin: 0; font-size: .95rem }
 p { margin: .3rem 0 } .soft, .sub { color: var(--soft) } a { color: inherit }
-nav { margin: .8rem 0 0 } nav a { margin-right: 1.2rem; color: var(--after) }
+nav { margin: .8rem 0 0; display: flex; flex-wrap: wrap } nav a { margin-right: 1.2rem; color: var(--after) }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .7rem; margin: 1.5rem 0 0 }
 .tile { background: var(--card); border: 1px solid var(--rule); border-radius: 8px; padding: .7rem .9rem }
 .tile b { display: block; font-size: 1.6rem; line-height: 1.2; font-variant-numeric: tabular-nums }

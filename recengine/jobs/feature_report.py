@@ -56,7 +56,7 @@ def of_store(
     found, source = _selection(artifacts)
     if found is None and len(table.drawn.taken):
         leaks = find_leaks(database, table.features, table.past, table.drawn.probes.times)
-        found = chosen(table, config, leaks, threads=threads)
+        found = chosen(table, config, leaks)
         source += "; the selection shown was made for this page"
     return report_on(
         database.path.parent.resolve().name,
