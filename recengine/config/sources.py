@@ -37,6 +37,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if not self.uri.startswith("${") and database != (self.table is not None or self.query is not None):
             what = "one of table and query" if database else "neither table nor query: its uri names no database"
             raise ValueError(f"source {self.name!r} takes {what}")
+        if self.watermark is not None and not database and not self.uri.startswith("${"):
+            raise ValueError(f"source {self.name!r}: a watermark is for databases; files are read whole")
         if self.into == "table":
             keys = set(self.columns) - {"item", "user", "time"}
             if keys or {"item", "user"} <= set(self.columns) or self.split:

@@ -59,6 +59,8 @@ class Origin:
     path: Path | None = None
     reader: str = ""
     table: pa.Table | None = None
+    address: str = ""
+    """Where DuckDB reads it from over the network."""
     pulled: tuple[str, ...] | None = None
     """Not None: what `land` took over, and the columns in which it found nothing."""
 
@@ -99,7 +101,7 @@ def known_rows(listed: list[Origin]) -> int:
     for origin in listed:
         if origin.table is not None:
             total += origin.table.num_rows
-        elif origin.reader == "read_parquet":
+        elif origin.path is not None and origin.reader == "read_parquet":
             try:
                 total += pq.read_metadata(origin.path).num_rows
             except (OSError, pa.ArrowException):
@@ -239,6 +241,27 @@ class Foreign:
         self.cursor.execute(checks.clipped(bounds, PART, _UNCLIPPED))
         self._base = _UNCLIPPED
 
+    def over_network(self, address: str, label: str) -> Origin:
+        """Name Parquet on object storage or behind HTTP, which DuckDB's extension `httpfs` reads.
+
+        Raises
+        ------
+        SourceUnreadable : it is no Parquet, or the extension is not installed.
+        """
+        self._label = label
+        if not address.startswith(("s3://", "gs://", "r2://", "https://", "http://")) or ".parquet" not in address:
+            raise SourceUnreadable(
+                f"{label}: its uri is none that can be read", hint="postgresql://, sqlite:///, files, s3://... .parquet"
+            )
+        try:
+            self.cursor.execute(compose.LOAD_HTTPFS)
+        except SourceUnreadable:
+            raise SourceUnreadable(
+                f"{label}: Parquet over the network needs DuckDB's extension httpfs, which is not installed",
+                hint="where there is a network: python -c \"import duckdb; duckdb.sql('INSTALL httpfs')\"",
+            ) from None
+        return Origin(label=label, reader="read_parquet", address=address)
+
     def land(self, taken: Taken, label: str, tell: Callable[[int], None]) -> Origin:
         """Take over all rows of an answer, so that they can be read more than once; what exceeds the memory spills.
 
@@ -301,7 +324,7 @@ class Foreign:
         if origin.pulled is not None:
             self.cursor.execute(compose.pulled_view(_PULLED, origin.pulled, name))
             return
-        self.cursor.execute(compose.source_view(origin.reader, str(origin.path), options, name))
+        self.cursor.execute(compose.source_view(origin.reader, origin.address or str(origin.path), options, name))
 
     def _describe(self) -> dict[str, str]:
         return {str(name): str(kind) for name, kind, *_ in self.cursor.rows(compose.describe(PART))}
@@ -333,7 +356,7 @@ class Foreign:
 
 def _names(origin: Origin, n: int) -> list[str]:
     """Read the n column names as they stand in a Parquet or CSV file; none where they cannot be told."""
-    if origin.reader == "read_parquet":
+    if origin.path is not None and origin.reader == "read_parquet":
         return list(pq.read_schema(origin.path).names)
     if origin.reader != "read_csv":
         return []

@@ -321,6 +321,14 @@ def test_files_are_sources_too_and_paths_start_from_the_directory(tmp_path):
             engine.pull("other")
 
 
+def test_parquet_over_the_network_says_what_it_needs(tmp_path):
+    with opened(tmp_path, {"uri": "s3://bucket/items.parquet"}, {"name": "odd", "uri": "mysql://x/y"}) as engine:
+        with pytest.raises(SourceUnreadable, match="extension httpfs, which is not installed.*INSTALL httpfs|cannot be read"):
+            engine.pull("shelf")
+        with pytest.raises(SourceUnreadable, match="its uri is none that can be read"):
+            engine.pull("odd")
+
+
 def test_the_command_pulls_what_it_can_and_doctor_says_the_rest(tmp_path, capsys, monkeypatch):
     lite = Lite(tmp_path)
     lite.run("CREATE TABLE t (id TEXT)", "INSERT INTO t VALUES ('a')")

@@ -80,7 +80,9 @@ class Fetch:
         source, uri = self.source, self.uri()
         where = f"source {source.name}"
         if not uri.startswith((*POSTGRES, SQLITE)):
-            return origins(uri if "://" in uri else str(self.folder / uri), where=where), None
+            if "://" in uri:
+                return [foreign.over_network(uri, where)], None
+            return origins(str(self.folder / uri), where=where), None
         ask = compose.remote_table(source.table) if source.table else compose.remote_query(source.query or "")
         with Remote(uri, where=where) as remote:
             self._remote = remote

@@ -37,6 +37,7 @@ from recengine.store.compose.relations import (
     text_types,
 )
 from recengine.store.compose.remotes import (
+    LOAD_HTTPFS,
     SETTING,
     SQLITE_TYPES,
     column_types,
@@ -71,6 +72,7 @@ from recengine.store.compose.versions import (
 )
 
 __all__ = (
+    "LOAD_HTTPFS",
     "READABLE",
     "SETTING",
     "SQLITE_TYPES",

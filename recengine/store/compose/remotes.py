@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from recengine.store.compose.names import quoted
 
 __all__ = (
+    "LOAD_HTTPFS",
     "SETTING",
     "SQLITE_TYPES",
     "column_types",
@@ -19,6 +20,9 @@ __all__ = (
     "typed_rows",
 )
 
+
+LOAD_HTTPFS = "LOAD httpfs"
+"""Let DuckDB read over the network, where its extension is installed; nothing is fetched for that."""
 
 SETTING = "SELECT set_config($1, $2, false)"
 """Give a setting of a PostgreSQL session a value: (name, value)."""
