@@ -1,18 +1,68 @@
-"""`recengine features`: what is computed of users and items, and how it fares."""
+"""`recengine features`: what is computed of users and items, what it says, and how it fares."""
 
 from argparse import Namespace
 from typing import Any
 
+import msgspec
+
 from recengine.cli import show
 from recengine.engine import Engine
+from recengine.errors import BadUsage, ModelError
+from recengine.features.definition import AttributeOf, Counted, Derived, Feature, How
 from recengine.jobs.feature_page import Report
 from recengine.jobs.feature_report import write
 from recengine.metrics.drift import DRIFTED
 
-__all__ = ("report",)
+__all__ = ("build", "definitions", "report", "show_one")
 
 _SHOWN = 12
 """Features that have drifted, printed at most."""
+
+_MEANT = "`recengine features list DIR` names them"
+
+
+def definitions(args: Namespace) -> None:
+    """List all features, with what the live deployment does with each."""
+    with Engine.open(args.dir) as engine:
+        found = [_told(feature) | {"live": state, "dropped": why} for feature, state, why in _states(engine)]
+    show.result(
+        args.json,
+        found,
+        lambda: show.table(
+            ["live", "name", "entity", "version", "what it says"],
+            [[one["live"], one["name"], one["entity"], one["version"], one["note"] or one["how"]] for one in found],
+            whole=("name", "version"),
+        ),
+    )
+
+
+def show_one(args: Namespace) -> None:
+    """Show one definition whole."""
+    with Engine.open(args.dir) as engine:
+        answer = next(
+            (_told(f) | {"live": state, "dropped": why} for f, state, why in _states(engine) if f.name == args.name),
+            None,
+        )
+        if answer is None:
+            raise BadUsage(f"features show: there is no feature {args.name!r}", hint=_MEANT)
+    show.result(args.json, answer, lambda: _shown(answer))
+
+
+def _shown(answer: dict[str, Any]) -> None:
+    show.table(["", ""], [[key, value] for key, value in answer.items() if value not in ("", None)])
+
+
+def build(args: Namespace) -> None:
+    """Write the training table of all features into a file."""
+    if args.rows is not None and args.rows < 1:
+        raise BadUsage(f"features build: expected --rows of 1 or more, got {args.rows}")
+    with Engine.open(args.dir) as engine:
+        report = engine.feature_table(args.out, rows=args.rows, as_of=args.as_of, threads=args.threads)
+
+    def human() -> None:
+        show.line(f"{report.file}: {report.rows} rows, {report.taken} of them taken, {report.features} features")
+
+    show.result(args.json, report, human)
 
 
 def report(args: Namespace) -> None:
@@ -32,6 +82,60 @@ def report(args: Namespace) -> None:
             show.table(["drifted", "index", "missing earlier", "later"], rows)
 
     show.result(args.json, _answer(str(args.out), made), human)
+
+
+def _states(engine: Engine) -> list[tuple[Feature, str, str]]:
+    """Say of every feature what the live deployment does with it, and why it was dropped where it was.
+
+    kept = its model sees it; base = what it sees is derived from it; dropped = training dropped it; new = it came, or
+    changed, since; empty where nothing is live.
+    """
+    try:
+        live = engine.deployed_features()
+    except ModelError as err:  # what it was trained with cannot be served: the list is there to see why
+        show.warn(f"the live deployment is not used: {err}")
+        live = None
+    report = msgspec.to_builtins(live.selection) if live is not None else None
+    dropped: dict[str, str] = (report or {}).get("dropped", {})
+    found = []
+    for feature in engine.feature_set().features:
+        if live is None:
+            state = ""
+        elif live.versions.get(feature.name) == feature.version:
+            state = "kept" if feature.name in live.kept else "base"
+        else:
+            state = "dropped" if feature.name in dropped else "new"
+        found.append((feature, state, dropped.get(feature.name, "")))
+    return found
+
+
+def _told(feature: Feature) -> dict[str, Any]:
+    return {
+        "name": feature.name,
+        "entity": feature.entity,
+        "dtype": feature.dtype,
+        "version": feature.version,
+        "how": _way(feature.how),
+        "window": feature.window,
+        "transform": feature.transform,
+        "default": feature.default,
+        "domain": feature.domain,
+        "note": feature.note,
+        "where": feature.where,
+    }
+
+
+def _way(how: How) -> str:
+    """Say in a few words where a value comes from."""
+    match how:
+        case Counted():
+            return "the request" if how.family == "context" else "events"
+        case AttributeOf():
+            return f"{how.owner}.{how.attribute}"
+        case Derived():
+            return f"{how.op} of {how.of[0]}, {how.of[1]}"
+        case _:
+            return f"{how.source}.{how.column}" if how.source else f"a query, every {how.every} h"
 
 
 def _answer(file: str, made: Report) -> dict[str, Any]:

@@ -137,6 +137,15 @@ def _features(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     actions = verbs.add_parser("features", help=text, description=text[0].upper() + text[1:] + ".").add_subparsers(
         title="actions", metavar="ACTION", required=True
     )
+    _verb(actions, "list", "every definition, and what the live deployment does with it", features.definitions)
+    verb = _verb(actions, "show", "one definition, whole", features.show_one)
+    verb.add_argument("name", help="of the feature")
+    verb = _verb(actions, "build", "write the training table into a file", features.build)
+    verb.add_argument("--out", type=Path, required=True, metavar="FILE", help=".parquet")
+    verb.add_argument("--rows", type=int, metavar="N", help="the latest N rows (default: `features.rows`)")
+    verb.add_argument("--as-of", type=_order, metavar="WHEN", help="as if nothing later had happened")
+    verb.add_argument("--threads", type=int, default=_threads(), help="cores to compute with; 0 = as configured")
+
     verb = _verb(actions, "report", "describe all features on one page: spread, drift, importance", features.report)
     verb.add_argument("--out", type=Path, default=Path("features.html"), metavar="FILE", help="default: features.html")
     verb.add_argument("--rows", type=int, metavar="N", help="of the training table at most (default: `features.rows`)")

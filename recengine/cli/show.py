@@ -36,13 +36,15 @@ def line(text: str) -> None:
     out.print(text, markup=False)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> None:
-    """Print a table; numbers are right-aligned."""
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None, whole: Sequence[str] = ()
+) -> None:
+    """Print a table; numbers are right-aligned. Columns of `whole` are not folded: one copies what they hold."""
     rows = [list(row) for row in rows]
     grid = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for index, name in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[index], int | float) or row[index] is None for row in rows)
-        grid.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        grid.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=name in whole)
     for row in rows:
         grid.add_row(*(_cell(value) for value in row))
     out.print(grid)

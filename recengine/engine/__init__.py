@@ -17,6 +17,7 @@ import msgspec
 
 from recengine.config import Config, load
 from recengine.engine.answers import Answers
+from recengine.engine.definitions import Definitions
 from recengine.engine.features import Featured
 from recengine.engine.held import shut
 from recengine.engine.pulling import Pulling
@@ -34,7 +35,7 @@ from recengine.store.recovery import open_store
 __all__ = ("Engine",)
 
 
-class Engine(Answers, Pulling, Records, Featured):
+class Engine(Answers, Pulling, Records, Featured, Definitions):
     """A recommendation engine over one data directory.
 
     Use `Engine.open(path)` as a context manager, or call `close()`.

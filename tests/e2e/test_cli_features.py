@@ -1,0 +1,168 @@
+"""`recengine features`, as typed, on a small demo shop."""
+
+import json
+import shutil
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from recengine import Engine
+from recengine.cli import main
+from recengine.demo import generate
+
+OWN = """
+[[feature]]
+name = "item_bargain"
+entity = "item"
+dtype = "number"
+sql = "SELECT item_id AS entity, TIMESTAMP '2026-03-02' AS time, 1.5 AS value FROM items"
+note = "the same of all"
+
+[[feature]]
+name = "dear"
+entity = "derived"
+op = "difference"
+of = ["item_price", "user_price"]
+"""
+
+
+@pytest.fixture(scope="module")
+def fed(tmp_path_factory):
+    files = generate(tmp_path_factory.mktemp("files"), seed=4, users=150, items=120, events=6_000, images=False)
+    path = tmp_path_factory.mktemp("fed") / "shop"
+    with Engine.open(path, create=True) as engine:
+        engine.ingest(events=files.events, columns=files.columns)
+        engine.ingest(items=files.items, users=files.users)
+    return path, files
+
+
+@pytest.fixture
+def demo(fed, tmp_path):
+    return shutil.copytree(fed[0], tmp_path / "shop")
+
+
+@pytest.fixture
+def run(capsys):
+    def typed(*words):
+        code = main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return typed
+
+
+def listed(run, shop):
+    code, out, err = run("features", "list", shop, "--json")
+    assert code == 0, err
+    return {one["name"]: one for one in json.loads(out)}
+
+
+def built(run, shop, target, *words):
+    code, out, err = run("features", "build", shop, "--out", target, "--json", *words)
+    assert code == 0, err
+    return json.loads(out), pq.read_table(target)
+
+
+def test_every_feature_is_listed_with_what_it_rests_on(run, demo):
+    found = listed(run, demo)
+    assert found["item_price"]["how"] == "item.price"
+    assert found["price_ratio"]["how"] == "ratio of item_price, user_price"
+    assert (found["item_engaged_7d"]["how"], found["item_engaged_7d"]["window"]) == ("events", "7d")
+    assert found["pair_covisits"]["entity"] == "interaction"
+    assert found["context_hour"]["how"] == "the request"
+    assert found["item_category"]["dtype"] == "category"
+    assert all(len(one["version"]) == 12 and one["note"] for one in found.values())
+    assert {one["live"] for one in found.values()} == {""}
+    code, out, _ = run("features", "list", demo)
+    assert code == 0
+    assert all(name in out for name in found)
+
+
+def test_one_feature_is_shown_with_the_line_that_defines_it(run, demo):
+    before = listed(run, demo)
+    (demo / "recengine.toml").write_text(OWN)
+    code, out, _ = run("features", "show", demo, "item_bargain", "--json")
+    assert code == 0
+    shown = json.loads(out)
+    assert (shown["where"], shown["how"], shown["note"]) == ("recengine.toml:2", "a query, every 24 h", "the same of all")
+    after = listed(run, demo)
+    assert set(after) - set(before) == {"item_bargain", "dear"}
+    assert {n: one["version"] for n, one in before.items()} == {n: after[n]["version"] for n in before}
+    code, out, _ = run("features", "show", demo, "dear")
+    assert code == 0
+    assert "difference of item_price, user_price" in out
+    assert "recengine.toml:9" in out
+
+
+def test_a_changed_definition_has_another_version(run, demo):
+    before = listed(run, demo)
+    (demo / "recengine.toml").write_text('[features]\nwindows = ["2d", "7d", "30d"]\nanchors = 9\n')
+    after = listed(run, demo)
+    assert "item_engaged_1d" not in after
+    assert after["item_engaged_2d"]["version"] not in {one["version"] for one in before.values()}
+    assert after["pair_covisits"]["version"] != before["pair_covisits"]["version"]
+    assert after["item_engaged_7d"]["version"] == before["item_engaged_7d"]["version"]
+
+
+def test_the_table_holds_what_users_took_up_and_what_they_could_have(run, demo, tmp_path, fed):
+    (demo / "recengine.toml").write_text(OWN)
+    report, table = built(run, demo, tmp_path / "t.parquet", "--rows", 2000)
+    assert report["rows"] == table.num_rows <= 2000
+    assert report["taken"] * 5 == table.num_rows
+    assert set(listed(run, demo)) == set(table.column_names[5:])
+    events = pq.read_table(fed[1].events).to_pydict()
+    happened = set(zip(events["user_id"], events["item_id"], (t.replace(tzinfo=None) for t in events["timestamp"]), strict=True))
+    rows = table.select(["user_id", "item_id", "time", "taken"]).to_pylist()
+    assert all((r["user_id"], r["item_id"], r["time"].replace(tzinfo=None)) in happened for r in rows if r["taken"])
+    prices = dict(zip(*pq.read_table(fed[1].items, columns=["item_id", "price"]).to_pydict().values(), strict=True))
+    np.testing.assert_array_equal(table["item_price"].to_numpy(), np.float32([prices[r["item_id"]] for r in rows]))
+    assert pc.all(pc.equal(table["item_bargain"], 1.5)).as_py()
+    assert [t.hour for t in table["time"].to_pylist()] == table["context_hour"].to_pylist()
+    versions = json.loads(table.schema.metadata[b"recengine.features"])
+    assert versions == {name: one["version"] for name, one in listed(run, demo).items()}
+    assert set(table["item_category"].to_pylist()) <= set(pq.read_table(fed[1].items)["category"].to_pylist())
+
+
+def test_a_table_as_of_a_moment_is_not_changed_by_what_came_later(run, demo, tmp_path):
+    _, whole = built(run, demo, tmp_path / "whole.parquet", "--rows", 20_000)
+    cut = "2026-07-01T00:00:00Z"
+    _, then = built(run, demo, tmp_path / "then.parquet", "--as-of", cut, "--rows", 5_000)
+    assert 0 < then.num_rows <= 5_000
+    assert max(then["time"].to_pylist()).isoformat() <= cut.replace("Z", "+00:00")
+
+    def taken(table):
+        rows = table.filter(table["taken"]).drop_columns(["group", "taken"]).to_pylist()
+        return {(r["user_id"], r["item_id"], r["time"]): r for r in rows}
+
+    now = taken(whole)
+    for key, row in taken(then).items():
+        assert now[key] == row
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("show", "{shop}", "item_prize"), 2, "item_prize"),
+        (("build", "{shop}", "--out", "{tmp}/x.csv"), 1, ".parquet"),
+        (("build", "{shop}", "--out", "{tmp}/none/x.parquet"), 2, "no such folder"),
+        (("build", "{shop}", "--out", "{tmp}/x.parquet", "--rows", "0"), 2, "--rows"),
+        (("build", "{shop}", "--out", "{tmp}/x.parquet", "--as-of", "yesterday"), 1, "as_of"),
+        (("build", "{shop}", "--out", "{tmp}/x.parquet", "--as-of", "1999-01-01"), 1, "no event"),
+        (("list", "{tmp}/nowhere"), 2, "does not exist"),
+    ],
+)
+def test_mistakes_are_named(run, demo, tmp_path, words, code, says):
+    got, out, err = run("features", *(word.format(tmp=tmp_path, shop=demo) for word in words))
+    assert (got, says in err) == (code, True), err
+    assert out == ""
+    assert not list(tmp_path.glob("*.parquet"))
+    assert not list(tmp_path.glob(".x*"))
+
+
+def test_a_definition_that_cannot_be_used_is_named_with_file_and_line(run, demo):
+    (demo / "recengine.toml").write_text('\n\n[[feature]]\nname = "x"\nentity = "item"\nattribute = "colour of the sky"\n')
+    code, _, err = run("features", "list", demo)
+    assert code == 2
+    assert "recengine.toml:3" in err
