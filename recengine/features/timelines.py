@@ -8,6 +8,7 @@ so training must not see it sooner. Where the order of events is no time, nothin
 latest value counts everywhere.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
 import numpy as np
@@ -18,11 +19,13 @@ from recengine.errors import ConfigInvalid
 from recengine.features.definition import Feature, Timeline
 from recengine.features.signals import BUCKET
 from recengine.store.asked import answered
+from recengine.store.cursor import Cursor
 from recengine.store.database import Database
 from recengine.store.tables import externals, read_timeline
+from recengine.store.timelines import keep_timeline, kept_timeline
 from recengine.types import F32, F64, I32, I64, NO_TIME
 
-__all__ = ("NOTHING", "Told", "coded", "evaluate", "in_force_at")
+__all__ = ("NOTHING", "Told", "coded", "evaluate", "in_force_at", "keep", "kept")
 
 NEVER = int(np.iinfo(np.int64).max)
 
@@ -88,6 +91,28 @@ def in_force_at(told: Told, values: F32, n: int, t: int) -> F32:
     begun = np.flatnonzero((told.time <= t) & (told.row < n))
     out[told.row[begun]] = values[begun]  # of several of one row the last assignment stays: they are in order of time
     return out
+
+
+def keep(database: Database, said: Sequence[tuple[Feature, Told]]) -> None:
+    """Keep what timelines say in the place of what they said before, all in one transaction."""
+
+    def write(cursor: Cursor) -> None:
+        for feature, told in said:
+            assert isinstance(feature.how, Timeline)  # noqa: S101 - the caller chose it by that
+            keep_timeline(cursor, feature.name, feature.version, feature.how.owner, told[:3], told.labels)
+
+    if said:
+        database.write(write)
+
+
+def kept(database: Database, feature: Feature) -> Told | None:
+    """Return what a timeline said when it was last kept; None = nothing, or its definition was another one."""
+    found = kept_timeline(database, feature.name, feature.version)
+    if found is None:
+        return None
+    row, time, value, label = found
+    numbers, labels = _values(label if feature.dtype == "category" else value, feature, feature.name)
+    return Told(row, time, numbers, labels)
 
 
 def _pulled(database: Database, feature: Feature, how: Timeline, as_of: int | None) -> Told:

@@ -241,7 +241,7 @@ def _forget(cursor: Cursor, part: Forgotten) -> None:
         cursor.execute(query(f"store/forget_{name}"), {"name": part.name} if name in _BY_NAME else {"user": part.user})
 
 
-TABLES = ("event_ids", "events", "user_versions", "consents", "decisions", "external_values", "user_ids")
+TABLES = ("event_ids", "events", "user_versions", "consents", "decisions", "external_values", "timelines", "user_ids")
 """Tables that hold what a user did, was or was shown, in the order in which they forget."""
 _BY_NAME = ("decisions", "external_values")
 """Those that may hold something of one who has no row."""

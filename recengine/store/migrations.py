@@ -36,6 +36,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "create_external_columns",
         "create_external_values",
     ),
+    ("create_timelines",),
 )
 """Step v (counted from 0) leads from schema v to v + 1; each is a list of queries in `sql/store`."""
 

@@ -4,9 +4,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from recengine import Engine
 from recengine.config import parse
 from recengine.errors import ConfigInvalid
-from recengine.features.timelines import coded, evaluate, in_force_at
+from recengine.features.timelines import coded, evaluate, in_force_at, kept
+from recengine.offline.featuring import materialize
 from recengine.offline.featuring.leaks import find_leaks
 from recengine.offline.featuring.training import defined, training_table
 from recengine.store.tables import ExternalSink
@@ -164,6 +166,42 @@ def test_a_column_of_an_external_table_is_a_timeline(database):
         column(SOURCE.format("weather", "weather", "rain"))
     with pytest.raises(ConfigInvalid, match="column 'sky' holds labels, not numbers"):
         column(SOURCE.format("weather", "weather", "sky"))
+
+
+def test_what_was_found_is_kept_and_read_again_while_its_definition_is_the_same(database):
+    text = "[[feature]]\nname = 'asked'\nentity = 'item'\nsql = \"\"\"SELECT item_id AS entity, valid_from AS time, {} AS value FROM items\"\"\"\n"
+    number = defined(database, parse(text.format("price")))["asked"]
+    assert kept(database, number) is None
+    (report,) = materialize(database, parse(text.format("price")))
+    assert (report.name, report.version, report.entries, report.entities) == ("asked", number.version, 3, 2)
+    for mine, theirs in zip(kept(database, number)[:3], evaluate(database, number, timed=True)[:3], strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    materialize(database, parse(text.format("price")))
+    assert len(kept(database, number).row) == 3, "once more is no more"
+    label = defined(database, parse(text.format("nullif(category, 'b')") + "dtype = 'category'"))["asked"]
+    assert kept(database, label) is None, "another definition"
+    materialize(database, parse(text.format("nullif(category, 'b')") + "dtype = 'category'"))
+    found = kept(database, label)
+    assert found.labels == ("a",)
+    np.testing.assert_array_equal(found.value, evaluate(database, label, timed=True).value)
+    assert kept(database, number) is None
+    bad = text.format("price") + text.format("nothing").replace("asked", "bad")
+    with pytest.raises(ConfigInvalid, match="number 2: feature 'bad'"):
+        materialize(database, parse(bad))
+    assert kept(database, number) is None, "nothing is kept of either"
+
+
+def test_a_forgotten_user_is_in_no_timeline(tmp_path):
+    text = "[[feature]]\nname = 'asked'\nentity = 'user'\nsql = 'SELECT user_id AS entity, max(time) AS time, count(*) AS value FROM events GROUP BY ALL'\n"
+    rows = [{"user_id": f"u{u}", "item_id": f"i{i}", "order": START + u * 1000 + i} for u in range(3) for i in range(3)]
+    with Engine.open(tmp_path / "shop", create=True, config=parse(text)) as engine:
+        engine.ingest(events=rows, order_unit="us")
+        feature = defined(engine._database, engine.config)["asked"]
+        materialize(engine._database, engine.config)
+        assert kept(engine._database, feature).row.tolist() == [0, 1, 2]
+        engine.forget("u1")
+        engine._feedback.flush()
+        assert kept(engine._database, feature).row.tolist() == [0, 2]
 
 
 HONEST = "SELECT item_id AS entity, time, count(*) OVER (PARTITION BY item_id ORDER BY time) AS value FROM events"

@@ -16,6 +16,7 @@ from recengine.features.deployed import DeployedFeatures
 from recengine.features.lanes import Labels, coded
 from recengine.features.selection import SelectionReport, select
 from recengine.features.signals import ENGAGED
+from recengine.features.timelines import keep
 from recengine.features.transforms import Cooccurrences, cooccurrences, fit_transforms
 from recengine.kernels import cores
 from recengine.offline.featuring.history import Past
@@ -81,6 +82,8 @@ def run(
     clock = _Clock(progress)
     threads = cores(config.training.threads)
     table = training_table(database, config, as_of=as_of, threads=threads)
+    if as_of is None:  # what timelines say now: serving goes on from it should a query fail later
+        keep(database, [(table.features[name], told) for name, told in table.past.told.items()])
     clock.reached("table")
     leaks = find_leaks(database, table.features, table.past, table.drawn.probes.times)
     clock.reached("leaks")
