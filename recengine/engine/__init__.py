@@ -223,6 +223,9 @@ class Engine(Answers, Pulling, Records, Featured, Definitions):
     def facts(self) -> dict[str, Any]:
         """Count what the engine holds."""
         feedback, replies, live = self._feedback, self._replies, self._live
+        store = live.features.store if isinstance(live, Recommender) else None
+        program = store.program if store is not None else None
+        counted = self._state.counted
         return {
             "users": len(self._ids.users),
             "items": len(self._ids.items),
@@ -237,6 +240,11 @@ class Engine(Answers, Pulling, Records, Featured, Definitions):
             "cache hits": replies.hits,
             "cache misses": replies.misses,
             "records lost": feedback.dropped,
+            "counted for features, bytes": counted.memory if counted is not None else 0,
+            "user rows found": store.users.hits if store is not None else 0,
+            "user rows computed": store.users.misses if store is not None else 0,
+            "feature values missing": sum(program.missing.values()) if program is not None else 0,
+            "feature values unseen": sum(program.unseen.values()) if program is not None else 0,
             "snapshot": self._keeper.told,
         }
 

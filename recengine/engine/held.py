@@ -17,6 +17,7 @@ from recengine.online.recent import LIMIT, Recent
 from recengine.online.recommender import Recommender
 from recengine.online.replay import restore
 from recengine.online.replies import Replies
+from recengine.online.timelines import Timelines
 from recengine.retrieval import deployment as deployments
 from recengine.store import directory
 from recengine.store.database import Database
@@ -71,6 +72,8 @@ class Held:
                 opened.append(self._keeper.close)
                 self.replayed = self._feedback.replay()
                 """Frames that the journal held beyond the database at the opening."""
+                self._timelines = Timelines(database, self._state)
+                self._feedback.follower.chores.append(self._timelines.keep)
                 self._live: Recommender | RecEngineError
                 self._reload()
         except BaseException:
@@ -99,6 +102,7 @@ class Held:
             items, users = self._state.items.columns, self._state.users.columns
             agree(live.features, self.config, items, users, places(self.path / directory.CONFIG))
         recommender = Recommender(live, self._state, self._ids.users, self._ids.items, self.config)
+        self._timelines.serve(recommender.features.store)
         if self._state.items.n:
             recommender.recommend([Request()])  # what is packed and laid out at first use is so before anybody waits
         return recommender

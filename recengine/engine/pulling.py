@@ -125,6 +125,7 @@ class Pulling(Held):
         """Keep the fold still, and what was committed is served at the end, however it ends."""
         with self._writing, self._marked(), self._feedback.held(self._catch_up):
             yield
+        self._timelines.again()  # after it: events go on while queries are asked
 
     def _catch_up(self) -> None:
         """Fold in what an ingest stored, however it ended: what was committed is served."""

@@ -4,16 +4,21 @@ Below both spines. In: a column of a catalogue, or of all versions there ever we
 labels that codes stand for are fitted once a deployment, and kept with it: code c is `labels[domain][c]`.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from recengine.features.definition import AttributeOf, Feature
+from recengine.features.described import value_of
 from recengine.features.lanes import Labels, coded
 from recengine.features.timelines import Told
-from recengine.types import F32, Column
+from recengine.types import F32, NO_TIME, Catalogue, Column
 
-__all__ = ("attribute_values", "labels_of", "numbers")
+__all__ = ("attribute_value", "attribute_values", "labels_of", "numbers")
+
+_BEYOND = 2.0**128 - 2.0**103
+"""From here on float32 has no number that is nearer than infinity."""
 
 
 def attribute_values(column: Column | None, how: AttributeOf, labels: tuple[str, ...], n: int) -> F32:
@@ -36,6 +41,32 @@ def attribute_values(column: Column | None, how: AttributeOf, labels: tuple[str,
         return numbers(column)
     codes = coded(column, labels, n)
     return np.where(codes >= 0, codes, np.nan).astype(np.float32)
+
+
+def attribute_value(owners: Catalogue, how: AttributeOf, place: Mapping[str, int], row: int) -> float:
+    """Return the attribute of one item or user, as `attribute_values` does; NaN for one that was never described.
+
+    Parameters
+    ----------
+    place : the codes of the feature's labels. Cost: 1 us.
+    """
+    column = owners.columns.get(how.attribute)
+    if column is None or (owners.held is not None and owners.held[row] == NO_TIME):
+        return math.nan
+    if how.aspect == "count":
+        return math.nan if column.indptr is None else float(column.indptr[row + 1] - column.indptr[row])
+    value = value_of(column, row)
+    if value is None:
+        return math.nan
+    if how.aspect == "length":
+        return float(len(value)) if isinstance(value, str) else math.nan
+    if column.kind == "strings" and isinstance(value, list):
+        return float(place.get(str(value[0]), math.nan))
+    if isinstance(value, str):
+        return float(place.get(value, math.nan))
+    if column.kind not in ("number", "bool") or isinstance(value, list):
+        return math.nan
+    return float(np.float32(value)) if abs(value) < _BEYOND else math.nan
 
 
 def numbers(column: Column) -> F32:

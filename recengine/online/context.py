@@ -48,24 +48,32 @@ class Resolver:
             self._check(request)
             rows.append(self._row(request.user_id))
         # one look at each history, so that no stage sees a user at another moment
-        histories = [self._history(held, request, row, now) for request, row in zip(requests, rows, strict=True)]
+        refused = tuple([self._refuses(request) for request in requests])
+        histories = [
+            self._history(held, request, row, now, refused=no)
+            for request, row, no in zip(requests, rows, refused, strict=True)
+        ]
         items = self._state.items  # after the histories: their items are in it
         for b, request in enumerate(requests):
-            if request.events and self._refuses(request):
+            if request.events and refused[b]:
                 trace.degrade("events:not_allowed", b)
             elif request.events:
                 histories[b] = self._extended(histories[b], request, b, held, items, now, trace)
         cold = np.array([len(history.items) < self._config.cold_below for history in histories], np.bool_)
         trace.mark("context")
-        return Context(requests, np.array(rows, np.int32), tuple(histories), cold, now, items, threads)
+        return Context(requests, np.array(rows, np.int32), tuple(histories), cold, now, items, threads, refused)
+
+    def one(self, request: Request) -> Context:
+        """Resolve one request that nobody waits for; raises as `resolve`."""
+        return self.resolve((request,), Trace((request,)), 1)
 
     def _row(self, user_id: str | None) -> int:
         """Find a user; one who does not allow it is not known here."""
         row = -1 if user_id is None else self._users.row(user_id)
         return -1 if (row, PERSONALISATION) in self._state.refused else row
 
-    def _history(self, held: Histories, request: Request, row: int, now: int) -> History:
-        if row < 0 and request.session_id is not None and not self._refuses(request):
+    def _history(self, held: Histories, request: Request, row: int, now: int, *, refused: bool) -> History:
+        if row < 0 and request.session_id is not None and not refused:
             visit = self._state.sessions.history(request.session_id, now)
             if visit is not None:
                 return visit

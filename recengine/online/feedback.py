@@ -95,7 +95,7 @@ class Feedback:
         self._waiting: list[_Submission] = []
         self._notes = Notes()
         self._closed = self._broken = False
-        self._follower = Follower(database, journal, state, ledger, self._gate)
+        self.follower = Follower(database, journal, state, ledger, self._gate)
         self._thread = threading.Thread(target=self._run, name="recengine-feedback", daemon=True)
         self._thread.start()
 
@@ -178,7 +178,7 @@ class Feedback:
             frames += len(payloads)
             if self._ledger.behind >= BEHIND:
                 self._ledger.flush()
-        self._follower.mend()
+        self.follower.mend()
         return frames
 
     def flush(self) -> None:
@@ -191,7 +191,7 @@ class Feedback:
         if self._notes:
             self.put(())
         self._ledger.flush()
-        self._follower.mend()
+        self.follower.mend()
 
     @contextmanager
     def held(self, then: Callable[[], None]) -> Iterator[None]:
@@ -238,9 +238,9 @@ class Feedback:
             self._closed = True
             self._wake.notify()
             self._room.notify_all()
-        self._follower.stop()
+        self.follower.stop()
         self._thread.join()
-        self._follower.join()
+        self.follower.join()
         try:
             self._ledger.flush()
         finally:
@@ -309,7 +309,7 @@ class Feedback:
                 self._fold(group.seq, frames)
         self._tell(taken, results)
         if self._ledger.behind >= BEHIND:
-            self._follower.wake()
+            self.follower.wake()
 
     def _put_back(self, notes: Sequence[DecisionFrame]) -> None:
         """Keep decisions for a journal that refused, unless there is no later."""

@@ -6,6 +6,7 @@ In: the ledger of what was folded. Out: the same in DuckDB, about a second later
 import logging
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from recengine.errors import StoreFailed
@@ -60,6 +61,8 @@ class Follower:
         self._ledger = ledger
         self._gate = gate
         self._stopped = False
+        self.chores: list[Callable[[], None]] = []
+        """Done whenever DuckDB holds all that was folded."""
         self._due = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recengine-ledger", daemon=True)
         self._thread.start()
@@ -95,6 +98,8 @@ class Follower:
                 if time.monotonic() - mended > MENDED:
                     mended = time.monotonic()
                     self.mend()
+                for chore in self.chores:
+                    chore()
             except Exception as err:  # without this thread DuckDB would never follow; the journal holds what it lacks
                 if isinstance(err, StoreFailed):
                     self._journal.relieve()  # on a full disk it commits in the room that the journal kept back

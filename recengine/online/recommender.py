@@ -16,6 +16,7 @@ from recengine.online.context import Resolver
 from recengine.online.counters import Live
 from recengine.online.diversity import Diversity
 from recengine.online.ensemble import Ensemble
+from recengine.online.feature_store import FeatureStore
 from recengine.online.features import FeatureService
 from recengine.online.lists import Lists
 from recengine.online.response import Renderer
@@ -41,7 +42,10 @@ class Recommender:
     ) -> None:
         self.deployment = deployment
         self.context = Resolver(state, users, items, config.serving)
-        self.features = FeatureService(state, config.serving, config.candidates, deployment.last_seq)
+        deployed, store = deployment.features, None
+        if deployed is not None and state.counted is not None:
+            store = FeatureStore(state, config, deployed.features, deployed.labels, {}, deployed.program)
+        self.features = FeatureService(state, config.serving, config.candidates, deployment.last_seq, store, items)
         self.rules = Rules(state, items, config.event, config.serving)
         live = Live(deployment.popularity, state.counters, deployment.last_seq)
         self.candidates = CandidateStage(

@@ -9,12 +9,15 @@ is no time end no visit: then only the number of visits is bounded.
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
 
 from recengine.config import EventType, Serving
 from recengine.features.interaction import Meanings
+from recengine.features.signals import Reading
+from recengine.features.trails import Trail
 from recengine.online.histories import NOTHING, extended
 from recengine.store.homes import Forgotten, home
 from recengine.types import MICROSECONDS_FROM, EventColumns, History
@@ -22,6 +25,7 @@ from recengine.types import MICROSECONDS_FROM, EventColumns, History
 __all__ = ("Sessions",)
 
 MINUTE = 60_000_000
+_NONE: tuple[tuple[int, int, int, float], ...] = ()
 _SWEPT = 2
 """Visits looked at for every event, oldest first: more than one, so that those that are over become fewer."""
 
@@ -34,6 +38,8 @@ class _Visit(NamedTuple):
     """The user of its latest event."""
     last: int
     """The latest time in it."""
+    events: tuple[tuple[int, int, int, float], ...]
+    """Item, type, time and value of the latest ones, as they came."""
 
 
 @home
@@ -44,14 +50,17 @@ class Sessions:
     ----------
     rules : what event types mean.
     config : `sessions` bounds their number, `session_minutes` their age, `history_limit` what each holds.
+    trail : events of each that features look at, at most.
     """
 
-    def __init__(self, rules: tuple[EventType, ...], config: Serving) -> None:
+    def __init__(self, rules: tuple[EventType, ...], config: Serving, trail: int = 500) -> None:
         self._rules = rules
         self._meanings = Meanings((), rules)
         self._most = config.sessions
         self._window = int(config.session_minutes * MINUTE)
         self._limit = config.history_limit
+        self._trail = trail
+        self._reading = Reading((), rules)
         self._visits: OrderedDict[str, _Visit] = OrderedDict()
 
     def __len__(self) -> int:
@@ -66,23 +75,49 @@ class Sessions:
             if name is None:
                 continue
             user, item, time, seq = (int(column[at]) for column in (events.user, events.item, events.time, events.seq))
-            weight, bits = self._meanings.of(int(events.type[at]), events.value[at])
+            code, value = int(events.type[at]), events.value[at]
+            weight, bits = self._meanings.of(code, value)
             held = self._visits.get(name)
             if held is None or self._apart(held.last, time):
-                row, users, last = NOTHING, frozenset((user,)), time
+                row, users, last, before = NOTHING, frozenset((user,)), time, _NONE
             else:
                 row, users, last = held.history, held.users | {user}, max(held.last, time)
+                before = held.events
             row = self._bounded(extended(row, item, weight, time, bits, seq))
-            self._visits[name] = _Visit(row, users, user, last)
+            done = (*before, (item, code, time, float(value)))[-self._trail :]
+            self._visits[name] = _Visit(row, users, user, last, done)
             self._visits.move_to_end(name)
             self._sweep(time)
 
     def history(self, name: str, now: int) -> History | None:
         """Return what happened in a session; None where it is unknown or over at `now` (microseconds)."""
-        held = self._visits.get(name)
-        if held is None or (held.last >= MICROSECONDS_FROM and now - held.last > self._window):
+        held = self._current(name, now)
+        return None if held is None else held.history
+
+    def trail(self, name: str, now: int) -> Trail | None:
+        """Return the events of a session, oldest first, as features see them; None as in `history`. Cost: 15 us."""
+        held, types = self._current(name, now), self._meanings.types
+        if held is None:
             return None
-        return held.history
+        if self._reading.types is not types:
+            self._reading = Reading(types, self._rules)
+        item, code, time, value = zip(*sorted(held.events, key=itemgetter(2)), strict=True)
+        n = len(item)
+        columns = EventColumns(
+            np.zeros(n, np.int64),
+            np.zeros(n, np.int32),
+            np.array(item, np.int32),
+            np.array(code, np.int16),
+            np.array(value, np.float32),
+            np.array(time, np.int64),
+            types,
+        )
+        return Trail.of(self._reading.of(columns))
+
+    def _current(self, name: str, now: int) -> _Visit | None:
+        held = self._visits.get(name)
+        over = held is not None and held.last >= MICROSECONDS_FROM and now - held.last > self._window
+        return None if over else held
 
     def owner(self, name: str) -> int:
         """Return the user of a session's latest event; -1 = no such session."""

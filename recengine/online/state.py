@@ -15,10 +15,11 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from threading import Lock
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
-from recengine.config import Config
+from recengine.config import Config, EventType
 from recengine.features.state import EventState
 from recengine.online.catalogues import revised, unlabelled
 from recengine.online.counters import Counters
@@ -34,7 +35,7 @@ from recengine.online.frames import (
 from recengine.online.histories import Histories
 from recengine.online.sessions import Sessions
 from recengine.store.events import OrderKind
-from recengine.store.homes import Forgotten, home
+from recengine.store.homes import Forgotten, Home, home
 from recengine.store.ledger import Consents, Decided, Folded, Ingested, NewEvents, NewVersions, Part
 from recengine.store.vocab import FORGOTTEN, Vocabularies
 from recengine.types import MICROSECONDS_FROM, Catalogue, EventColumns
@@ -86,7 +87,7 @@ class State:
         self.histories = Histories(rules, nothing, 0, 0)
         self.counters = Counters(rules)
         """How much everybody does with each item."""
-        self.sessions = Sessions(rules, config.serving)
+        self.sessions = Sessions(rules, config.serving, config.features.history)
         """What happened in the latest visits."""
         self.counted = EventState(config) if config.features.enabled else None
         """What features count from events; None where there are to be none."""
@@ -108,6 +109,8 @@ class State:
         """(user, purpose) that are not allowed."""
         self.late: set[int] = set()
         """Users with events that came late: their entries stand in the order of arrival until they are read anew."""
+        self.watching: WeakSet[Home] = WeakSet()
+        """What keeps something of users beside the fold, such as what a deployment computed of them."""
         self._undescribed = object()
         self._described: dict[int, object] = {}
         """A new object for each version of a user since the users were read."""
@@ -136,7 +139,7 @@ class State:
                     self.histories.replace(frame.events)
                     self.late.difference_update(frame.events.user.tolist())
                 case SessionsFrame():
-                    sessions = Sessions(self._config.event, self._config.serving)
+                    sessions = Sessions(self._config.event, self._config.serving, self._config.features.history)
                     sessions.apply(frame.names, frame.events)
                     self.sessions = sessions  # whole, for whoever reads meanwhile
                 case ItemsFrame():
@@ -150,6 +153,11 @@ class State:
                     return Folded(seq, tuple(parts))
             self.seq = max(self.seq, seq)
         return Folded(seq, ())
+
+    @property
+    def rules(self) -> tuple[EventType, ...]:
+        """What event types mean."""
+        return self._config.event
 
     @property
     def items(self) -> Catalogue:
@@ -178,8 +186,11 @@ class State:
 
         Tokens, not the things themselves: whoever keeps a stamp would keep a whole catalogue alive with it.
         """
-        described = self._described.get(user, self._undescribed)
-        return (self.histories.token(user), self._listed, self._consented, described)
+        return (self.histories.token(user), self._listed, self._consented, self.description(user))
+
+    def description(self, user: int) -> object:
+        """Return a token of what is known of a user: the same one as long as nothing else is said."""
+        return self._described.get(user, self._undescribed)
 
     def forget(self, who: Forgotten) -> None:
         """Keep nothing of a user; the fold calls it for an `EraseFrame`."""
@@ -194,6 +205,8 @@ class State:
             blank = UserFrame(FORGOTTEN, {}, None, merge=False)
             self.users = unlabelled(revised(self.users, np.array([user], np.int32), (blank,), self.users.n))
         self._described[user] = object()
+        for one in tuple(self.watching):
+            one.forget(who)
         self.refused = frozenset(pair for pair in self.refused if pair[0] != user)
         self.late.discard(user)
 

@@ -96,6 +96,23 @@ _FACTS = {
     "records lost": ("counter", "recengine_decisions_lost_total", "Decisions that could not be recorded."),
     "cache hits": ("counter", "recengine_cache_hits_total", "Replies answered from those that are kept."),
     "cache misses": ("counter", "recengine_cache_misses_total", "Replies looked for among those kept, and computed."),
+    "counted for features, bytes": (
+        "gauge",
+        "recengine_features_bytes",
+        "Bytes of what features count from events.",
+    ),
+    "user rows found": ("counter", "recengine_feature_rows_hits_total", "Rows of users that were kept."),
+    "user rows computed": ("counter", "recengine_feature_rows_misses_total", "Rows of users that were computed."),
+    "feature values missing": (
+        "counter",
+        "recengine_feature_values_missing_total",
+        "Feature values that were missing, so that defaults stood in.",
+    ),
+    "feature values unseen": (
+        "counter",
+        "recengine_feature_values_unseen_total",
+        "Categories that training did not meet.",
+    ),
     "replies kept": ("gauge", "recengine_cache_entries", "Replies that are kept."),
     "replies kept, bytes": ("gauge", "recengine_cache_bytes", "Bytes that they take."),
 }

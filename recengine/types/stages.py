@@ -74,6 +74,8 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     items: Catalogue
     threads: int
     """Of the kernels: 1 for one request, all cores for a batch."""
+    refused: tuple[bool, ...] = ()
+    """By request: neither what it tells nor what its session did may be used."""
 
 
 class Features(msgspec.Struct, frozen=True, gc=False):

@@ -1,0 +1,84 @@
+"""Keeps what queries and external tables say of the live deployment's features up to date.
+
+Beside the loop (`follower.py` runs it once the database has caught up). In: definitions, and the database. Out: `Told`
+by feature, handed to the feature store. A query is asked again when the moment comes from which on it may say something
+else (`every`), a table when an ingest may have brought rows.
+
+A query or table that fails keeps what it said last, and is named in `trouble`.
+"""
+
+import logging
+from collections.abc import Mapping
+from threading import Lock
+from time import time_ns
+
+from recengine.errors import RecEngineError
+from recengine.features.definition import Feature, Timeline
+from recengine.features.signals import BUCKET
+from recengine.features.timelines import NOTHING, Told, evaluate
+from recengine.online.feature_store import FeatureStore
+from recengine.online.item_columns import FAR
+from recengine.online.state import State
+from recengine.store.database import Database
+
+__all__ = ("Timelines",)
+
+log = logging.getLogger(__name__)
+
+
+class Timelines:
+    """The timelines of one feature store at a time. Thread-safe."""
+
+    def __init__(self, database: Database, state: State) -> None:
+        self._database = database
+        self._state = state
+        self._lock = Lock()
+        self._store: FeatureStore | None = None
+        self._told: dict[str, Told] = {}
+        self._next = FAR
+        self.trouble: dict[str, str] = {}
+        """By feature: why it says what it said before."""
+
+    def serve(self, store: FeatureStore | None) -> None:
+        """Keep this store's timelines from now on; None = there is none."""
+        with self._lock:
+            self._store, self._told, self.trouble = store, {}, {}
+            self._again()
+
+    def again(self) -> None:
+        """Ask all anew: the store holds other data now."""
+        with self._lock:
+            self._again()
+
+    def keep(self) -> None:
+        """Ask anew those that may say something else by now. Cost: 1 us where none may."""
+        if time_ns() // 1000 >= self._next:
+            self.again()
+
+    @property
+    def told(self) -> Mapping[str, Told]:
+        """What is said, by feature."""
+        return self._told
+
+    def _again(self) -> None:
+        self._next = FAR
+        if self._store is None:
+            return
+        mine = [f for f in self._store.features.features if isinstance(f.how, Timeline)]
+        if not mine:
+            return
+        now = time_ns() // 1000
+        lengths = [f.how.every * BUCKET for f in mine if isinstance(f.how, Timeline) and f.how.every]
+        self._next = min(((now // length + 1) * length for length in lengths), default=FAR)
+        self._told = {feature.name: self._asked(feature) for feature in mine}
+        self._store.retell(self._told)
+
+    def _asked(self, feature: Feature) -> Told:
+        try:
+            told = evaluate(self._database, feature, timed=self._state.kind != "integer")
+        except RecEngineError as err:
+            log.warning("feature %s says what it said before: %s", feature.name, err.message)
+            self.trouble[feature.name] = err.message
+            return self._told.get(feature.name, NOTHING)
+        self.trouble.pop(feature.name, None)
+        return told
