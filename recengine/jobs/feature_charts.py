@@ -49,8 +49,8 @@ def meter(share: float, text: str, kind: str = "after") -> str:
     length = 64 * min(max(share, 0.0), 1.0)
     bar = f'<rect class={kind} width="{length:.1f}" height="8" rx="1"/>' if length >= 0.05 else ""
     return (
-        '<svg class=meter viewBox="0 0 64 8" width="64" height="8" aria-hidden="true">'
-        f'<rect class=track width="64" height="8" rx="1"/>{bar}</svg> <span class=num>{escape(text)}</span>'
+        '<span class=num><svg class=meter viewBox="0 0 64 8" width="64" height="8" aria-hidden="true">'
+        f'<rect class=track width="64" height="8" rx="1"/>{bar}</svg> {escape(text)}</span>'
     )
 
 

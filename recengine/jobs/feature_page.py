@@ -38,7 +38,7 @@ nav { margin: .8rem 0 0; display: flex; flex-wrap: wrap } nav a { margin-right: 
 .scroll { overflow-x: auto } table { border-collapse: collapse; width: 100% }
 th { text-align: left; font-weight: 600; color: var(--soft); font-size: .8rem; white-space: nowrap }
 th, td { padding: .28rem .9rem .28rem 0; border-bottom: 1px solid var(--rule); vertical-align: middle }
-code, .name { font: .87rem/1.4 ui-monospace, monospace } .name { white-space: nowrap }
+td .num { white-space: nowrap } code, .name { font: .87rem/1.4 ui-monospace, monospace } .name { white-space: nowrap }
 .num { font-variant-numeric: tabular-nums; font-size: .85rem }
 .good { color: var(--good) } .warn { color: var(--warn) } .bad { color: var(--bad) }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(21rem, 1fr)); gap: .9rem }
@@ -130,7 +130,8 @@ def _overview(features: tuple[FeatureFacts, ...]) -> Iterator[str]:
     for f in features:
         lost = meter(f.missing, f"{f.missing:.1%}", "lost") if f.missing else "<span class=soft>none</span>"
         yield f"<tr><td class=name><a href='#f-{escape(f.name)}'>{escape(f.name)}</a><td>{escape(f.entity)}"
-        yield f"<td>{spark(f.bars)}<td>{lost}<td>{_drifted(f.drift)}<td>{_important(f, most)}<td>{_chosen(f)}"
+        yield f"<td>{spark(f.bars)}<td>{lost}<td>{_drifted(f.drift)}<td>{_important(f, most)}"
+        yield f"<td>{_chosen(f, short=True)}"
     yield "</table></div>"
 
 
@@ -159,7 +160,7 @@ def _importance(report: Report) -> Iterator[str]:
     for f in ranked:
         information = "" if f.information is None else meter(f.information / told, f"{f.information:.4f}", "then")
         yield f"<tr><td class=name>{escape(f.name)}<td>{_important(f, most)}<td>{information}"
-        yield f"<td>{_chosen(f)}"
+        yield f"<td>{_chosen(f, short=True)}"
     yield "</table></div>"
 
 
@@ -206,10 +207,11 @@ def _each(features: tuple[FeatureFacts, ...]) -> Iterator[str]:
     yield "</div>"
 
 
-def _chosen(f: FeatureFacts) -> str:
+def _chosen(f: FeatureFacts, *, short: bool = False) -> str:
     if f.kept is None:
         return "<span class=soft>not selected from</span>"
-    return "<span class=good>kept</span>" if f.kept else f"<span class=soft>dropped: {escape(f.dropped)}</span>"
+    why = f.dropped.partition(":")[0] if short else f.dropped  # the figures stand behind the colon
+    return "<span class=good>kept</span>" if f.kept else f"<span class=soft>dropped: {escape(why)}</span>"
 
 
 def _drifted(index: float | None) -> str:
