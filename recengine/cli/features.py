@@ -3,8 +3,6 @@
 from argparse import Namespace
 from typing import Any
 
-import msgspec
-
 from recengine.cli import show
 from recengine.engine import Engine
 from recengine.errors import BadUsage, ModelError
@@ -13,7 +11,7 @@ from recengine.jobs.feature_page import Report
 from recengine.jobs.feature_report import write
 from recengine.metrics.drift import DRIFTED
 
-__all__ = ("build", "definitions", "report", "show_one")
+__all__ = ("build", "definitions", "materialize", "report", "show_one")
 
 _SHOWN = 12
 """Features that have drifted, printed at most."""
@@ -37,7 +35,9 @@ def definitions(args: Namespace) -> None:
 
 
 def show_one(args: Namespace) -> None:
-    """Show one definition whole."""
+    """Show one definition whole, and what it says now, or said at a moment, of a user with items."""
+    if not args.item and (args.user is not None or args.at is not None):
+        raise BadUsage("features show: --user and --at go with --item", hint="a value is of a user with items")
     with Engine.open(args.dir) as engine:
         answer = next(
             (_told(f) | {"live": state, "dropped": why} for f, state, why in _states(engine) if f.name == args.name),
@@ -45,11 +45,22 @@ def show_one(args: Namespace) -> None:
         )
         if answer is None:
             raise BadUsage(f"features show: there is no feature {args.name!r}", hint=_MEANT)
+        if args.item:
+            told = engine.features(args.user, args.item, at=args.at)
+            if args.name not in told:
+                raise BadUsage(
+                    f"features show: the live deployment does not compute {args.name!r}",
+                    hint="only what it computes has a value now",
+                )
+            answer["values"] = dict(zip(args.item, told[args.name], strict=True))
     show.result(args.json, answer, lambda: _shown(answer))
 
 
 def _shown(answer: dict[str, Any]) -> None:
+    values = answer.pop("values", {})
     show.table(["", ""], [[key, value] for key, value in answer.items() if value not in ("", None)])
+    if values:
+        show.table(["item", "value"], list(values.items()))
 
 
 def build(args: Namespace) -> None:
@@ -63,6 +74,21 @@ def build(args: Namespace) -> None:
         show.line(f"{report.file}: {report.rows} rows, {report.taken} of them taken, {report.features} features")
 
     show.result(args.json, report, human)
+
+
+def materialize(args: Namespace) -> None:
+    """Evaluate queries and external tables again, and keep what they say."""
+    with Engine.open(args.dir) as engine:
+        found = engine.materialize_features()
+    columns = ("name", "version", "entries", "entities", "seconds")
+
+    def human() -> None:
+        if found:
+            show.table(columns, [[getattr(one, column) for column in columns] for one in found])
+        else:
+            show.line("no feature is a query or a column of a source")
+
+    show.result(args.json, found, human)
 
 
 def report(args: Namespace) -> None:
@@ -95,8 +121,7 @@ def _states(engine: Engine) -> list[tuple[Feature, str, str]]:
     except ModelError as err:  # what it was trained with cannot be served: the list is there to see why
         show.warn(f"the live deployment is not used: {err}")
         live = None
-    report = msgspec.to_builtins(live.selection) if live is not None else None
-    dropped: dict[str, str] = (report or {}).get("dropped", {})
+    dropped = live.selection.dropped if live is not None else {}
     found = []
     for feature in engine.feature_set().features:
         if live is None:

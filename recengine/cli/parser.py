@@ -3,6 +3,7 @@
 import argparse
 import importlib.metadata
 import os
+from datetime import datetime
 from pathlib import Path
 
 from recengine.cli import commands, demo, evaluate, features, live, operate, serve
@@ -140,12 +141,18 @@ def _features(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     _verb(actions, "list", "every definition, and what the live deployment does with it", features.definitions)
     verb = _verb(actions, "show", "one definition, whole", features.show_one)
     verb.add_argument("name", help="of the feature")
+    verb.add_argument("--item", nargs="+", default=[], metavar="ITEM", help="and its value for these")
+    verb.add_argument("--user", metavar="USER", help="with this user (default: one of whom nothing is known)")
+    verb.add_argument("--at", type=datetime.fromisoformat, metavar="WHEN", help="as of a past moment (default: now)")
     verb = _verb(actions, "build", "write the training table into a file", features.build)
     verb.add_argument("--out", type=Path, required=True, metavar="FILE", help=".parquet")
     verb.add_argument("--rows", type=int, metavar="N", help="the latest N rows (default: `features.rows`)")
     verb.add_argument("--as-of", type=_order, metavar="WHEN", help="as if nothing later had happened")
     verb.add_argument("--threads", type=int, default=_threads(), help="cores to compute with; 0 = as configured")
 
+    _verb(
+        actions, "materialize", "evaluate queries and sources of features again, and keep it", features.materialize
+    )
     verb = _verb(actions, "report", "describe all features on one page: spread, drift, importance", features.report)
     verb.add_argument("--out", type=Path, default=Path("features.html"), metavar="FILE", help="default: features.html")
     verb.add_argument("--rows", type=int, metavar="N", help="of the training table at most (default: `features.rows`)")

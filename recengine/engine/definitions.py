@@ -1,6 +1,6 @@
-"""What an engine says of features as such: which there are, which are deployed, and their training table.
+"""What an engine says of features as such: which there are, which are deployed, their training table, their timelines.
 
-Nothing here changes what is stored. What features say of users and items is the matter of `features.py`.
+What features say of users and items is the matter of `features.py`.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from recengine.features.definition import FeatureSet
 from recengine.features.deployed import DeployedFeatures
 from recengine.jobs.feature_table import TableReport, write_table
 from recengine.kernels.threads import cores
-from recengine.offline.featuring import defined, training_table
+from recengine.offline.featuring import Materialized, defined, materialize, training_table
 from recengine.online.arrivals import moment
 
 __all__ = ("Definitions",)
@@ -67,3 +67,14 @@ class Definitions(Held):
         count = cores(threads or self.config.training.threads)
         table = training_table(self._database, self.config, rows=rows, as_of=until, threads=count)
         return write_table(table, self._ids.users, self._ids.items, target)
+
+    def materialize_features(self) -> tuple[Materialized, ...]:
+        """Evaluate every feature that is a query or a column of a source again, and keep what they say.
+
+        Raises
+        ------
+        ConfigInvalid : a definition cannot be used; the message names file and line, and nothing was kept.
+        """
+        self._feedback.flush()  # so that queries see everything that was acknowledged
+        with self._writing:
+            return materialize(self._database, self.config)

@@ -4,28 +4,15 @@ Below both spines. In: two rows of values. Out: one. Missing (NaN) is what lacks
 what float32 cannot hold.
 """
 
-from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 import numpy as np
 
-from recengine.features.definition import Derived
 from recengine.types import F32
 
-__all__ = ("Op", "crosses", "derive")
+__all__ = ("Op", "derive")
 
 Op: TypeAlias = Literal["ratio", "product", "difference", "same"]
-
-
-def crosses(windows: tuple[str, str, str]) -> Mapping[str, Derived]:
-    """Name the crosses that are built in; `windows` as configured, such as ("1d", "7d", "30d")."""
-    _, middle, long = windows
-    return {
-        "price_ratio": Derived("ratio", ("item_price", "user_price")),
-        "category_match": Derived("same", ("item_category", "user_category")),
-        "brand_match": Derived("same", ("item_brand", "user_brand")),
-        "trend_ratio": Derived("ratio", (f"item_engaged_{middle}", f"item_engaged_{long}")),
-    }
 
 
 def derive(op: Op, a: F32, b: F32, out: F32 | None = None) -> F32:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow.compute as pc
@@ -40,7 +41,7 @@ def fed(tmp_path_factory):
 
 @pytest.fixture
 def demo(fed, tmp_path):
-    return shutil.copytree(fed[0], tmp_path / "shop")
+    return shutil.copytree(fed[0], tmp_path / "demo")
 
 
 @pytest.fixture
@@ -166,3 +167,71 @@ def test_a_definition_that_cannot_be_used_is_named_with_file_and_line(run, demo)
     code, _, err = run("features", "list", demo)
     assert code == 2
     assert "recengine.toml:3" in err
+
+
+def test_the_list_says_what_the_live_deployment_does_with_each(run, shop):
+    with Engine.open(shop) as engine:
+        live = engine.deployed_features()
+    assert live is not None
+    found = listed(run, shop)
+    assert [name for name, one in found.items() if one["live"] == "kept"] == list(live.kept)
+    assert {name for name, one in found.items() if one["live"] in ("kept", "base")} == set(live.features.names)
+    gone = {name: one["dropped"] for name, one in found.items() if one["live"] == "dropped"}
+    assert gone == {name: why for name, why in live.selection.dropped.items() if name not in live.features.names}
+    assert "context_device" in gone
+    (shop / "recengine.toml").write_text((shop / "recengine.toml").read_text() + OWN)
+    again = listed(run, shop)
+    assert (again["item_bargain"]["live"], again["dear"]["live"]) == ("new", "new")
+    assert {name: again[name]["live"] for name in found} == {name: one["live"] for name, one in found.items()}
+
+
+def test_a_deployment_whose_features_changed_is_said_and_does_not_hide_the_list(run, shop):
+    (shop / "recengine.toml").write_text((shop / "recengine.toml").read_text() + '[features]\nwindows = ["2d", "9d", "30d"]\n')
+    code, out, err = run("features", "list", shop, "--json")
+    assert code == 0
+    assert "is not used" in err
+    assert {one["live"] for one in json.loads(out)} == {""}
+
+
+def test_what_a_feature_says_is_shown_for_items_now_and_then(run, shop):
+    with Engine.open(shop) as engine:
+        told = engine.features("u2", ["i3", "i4"])
+        then = engine.features("u2", ["i3", "i4"], at=datetime(2025, 8, 1, tzinfo=UTC))
+    differs = [name for name in told if told[name] != then[name]]
+    assert differs
+    for name in differs[:2]:
+        for words, wanted in (((), told), (("--at", "2025-08-01T00:00:00+00:00"), then)):
+            code, out, err = run("features", "show", shop, name, "--user", "u2", "--item", "i3", "i4", *words, "--json")
+            assert code == 0, err
+            if "idle" not in name and "tenure" not in name and "freshness" not in name:  # these grow as we look
+                assert json.loads(out)["values"] == dict(zip(("i3", "i4"), wanted[name], strict=True))
+    code, out, _ = run("features", "show", shop, differs[0], "--item", "i3")
+    assert code == 0
+    assert "i3" in out
+
+
+def test_values_that_cannot_be_told_are_refused(run, shop, demo):
+    code, _, err = run("features", "show", shop, "item_price", "--user", "u2")
+    assert (code, "--item" in err) == (2, True)
+    code, _, err = run("features", "show", shop, "item_price", "--item", "nothing")
+    assert (code, "nothing" in err) == (1, True)
+    code, _, err = run("features", "show", shop, "context_device", "--item", "i3")
+    assert (code, "does not compute" in err) == (2, True)
+    code, _, err = run("features", "show", demo, "item_price", "--item", "item")
+    assert code == 1
+
+
+def test_timelines_are_evaluated_again_and_kept(run, demo):
+    code, out, _ = run("features", "materialize", demo)
+    assert (code, out.strip()) == (0, "no feature is a query or a column of a source")
+    (demo / "recengine.toml").write_text(OWN)
+    code, out, err = run("features", "materialize", demo, "--json")
+    assert code == 0, err
+    (one,) = json.loads(out)
+    assert (one["name"], one["entries"], one["entities"]) == ("item_bargain", 120, 120)
+    code, out, _ = run("features", "materialize", demo)
+    assert "item_bargain" in out
+    (demo / "recengine.toml").write_text(OWN.replace("1.5", "no_such_column"))
+    code, out, err = run("features", "materialize", demo)
+    assert code == 2
+    assert "recengine.toml:2" in err

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recengine.config import Config
 from recengine.features.context import CONTEXT_LABELS, CONTEXT_VALUES, read_context, read_contexts
-from recengine.features.derived import crosses, derive
+from recengine.features.derived import derive
 from recengine.types import NO_TIME
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -102,9 +101,3 @@ def test_a_value_of_the_user_is_set_against_each_item():
     np.testing.assert_array_equal(derive("ratio", prices, np.float32(10)), np.array([1, 2, np.nan, 0], np.float32))
     assert np.isnan(derive("ratio", prices, np.float32(0))).all()
     assert np.isnan(derive("same", np.float32(np.nan), np.float32(np.nan)))
-
-
-def test_the_crosses_that_are_built_in_name_the_configured_windows():
-    made = crosses(Config().features.windows)
-    assert made["trend_ratio"].of == ("item_engaged_7d", "item_engaged_30d")
-    assert set(made) == {"price_ratio", "category_match", "brand_match", "trend_ratio"}
