@@ -17,7 +17,6 @@ from recengine.errors import NotFitted
 from recengine.features.context import CONTEXT_VALUES, read_context
 from recengine.features.covisits import COVISIT_VALUES
 from recengine.features.definition import AttributeOf, Counted, Derived, Feature, FeatureSet, Timeline
-from recengine.features.derived import derive
 from recengine.features.item import ITEM_VALUES
 from recengine.features.lanes import Labels
 from recengine.features.pairs import PAIR_VALUES
@@ -27,6 +26,7 @@ from recengine.features.timelines import NOTHING, Told
 from recengine.features.trails import Trail
 from recengine.features.transforms import Program
 from recengine.features.user import USER_VALUES
+from recengine.kernels.derive import OPERATIONS, derive
 from recengine.online.item_columns import FAR, InForce, ItemColumns
 from recengine.online.state import State
 from recengine.online.user_rows import Asked, UserRows
@@ -104,7 +104,7 @@ class FeatureStore:
         self._user = group((*_FAMILIES["user"], *names["user"]))
         self._context, self._timelines = of("context"), group(names["context"])
         self._same = slice(varying, at)
-        self._derived = []
+        plan: list[tuple[int, ...]] = []
         rows: dict[str, int] = {}
         constant: dict[str, bool] = {}
         for feature in features.features:
@@ -112,13 +112,14 @@ class FeatureStore:
             if isinstance(how, Derived):
                 a, b = how.of
                 constant[feature.name] = constant[a] and constant[b]
-                self._derived.append((how.op, rows[a], rows[b], constant[a], constant[b], at))
+                plan.append((OPERATIONS.index(how.op), rows[a], not constant[a], rows[b], not constant[b], at))
                 rows[feature.name] = at
                 at += 1
             else:
                 rows[feature.name] = place[how.value if isinstance(how, Counted) else f"={feature.name}"]
                 constant[feature.name] = rows[feature.name] >= varying
         self._size = at
+        self._derived: I32 = np.array(plan, np.int32).reshape(-1, 6)
         self._rows: I64 = np.array(list(rows.values()), np.int64)
         self.constant: Mask = np.array(list(constant.values()), np.uint8)
         """(F,) uint8: 1 = the same for all items of a request."""
@@ -180,9 +181,7 @@ class FeatureStore:
             buffer[self._pairs] = pairs
         if self._covisits.stop > self._covisits.start:
             state.covisits.strength(row.anchors, items, buffer[self._covisits.start])
-        for op, a, b, one_a, one_b, out in self._derived:
-            left, right = buffer[a, :1] if one_a else buffer[a], buffer[b, :1] if one_b else buffer[b]
-            derive(op, left, right, buffer[out, :1] if one_a and one_b else buffer[out])
+        derive(buffer, self._derived)
         return buffer
 
     def retell(self, told: Mapping[str, Told]) -> None:
