@@ -8,8 +8,15 @@ import pytest
 from recengine.config import parse
 from recengine.errors import ConfigInvalid
 from recengine.features.builtin import feature_set, places
+from recengine.features.context import CONTEXT_VALUES
 from recengine.features.counted import FAMILIES
+from recengine.features.covisits import COVISIT_VALUES
 from recengine.features.definition import Derived
+from recengine.features.derived import crosses
+from recengine.features.item import ITEM_VALUES
+from recengine.features.pairs import PAIR_VALUES
+from recengine.features.session import SESSION_VALUES
+from recengine.features.user import USER_VALUES
 from recengine.types import Column
 
 NONE = np.empty(0, np.int32)
@@ -44,6 +51,13 @@ def test_what_kernels_count_stands_first_and_attributes_follow():
     counts = sum(len(lines) for lines in FAMILIES.values())
     assert sum(f.how.__class__.__name__ == "Counted" for f in listed().features) == counts
     assert listed()["item_engaged"].how.__class__.__name__ == "Counted", "an attribute does not take the name of a count"
+
+
+def test_what_is_listed_is_what_kernels_count_in_their_order():
+    kernels = {"item": ITEM_VALUES, "user": USER_VALUES, "session": SESSION_VALUES, "context": CONTEXT_VALUES}
+    kernels["pair"] = (*PAIR_VALUES, *COVISIT_VALUES)
+    assert {family: tuple(line.value for line in lines) for family, lines in FAMILIES.items()} == kernels
+    assert set(crosses(("1d", "7d", "30d"))) <= {*listed().names}
 
 
 def test_without_attributes_nothing_rests_on_them():
