@@ -17,7 +17,7 @@ from recengine.config import Config, EventType, FeatureConfig, TransformKind, mi
 from recengine.errors import ConfigInvalid
 from recengine.features.counted import FAMILIES, Family, Line
 from recengine.features.definition import AttributeOf, Counted, Derived, Entity, Feature, FeatureSet, Timeline
-from recengine.features.derived import Op, crosses
+from recengine.features.derived import Op
 from recengine.features.signals import BUCKET
 from recengine.types import Column
 
@@ -36,12 +36,6 @@ _ENTITIES: dict[Family, Entity] = {
 _OF_CATEGORIES = frozenset(("none", "ordinal", "onehot", "hashing", "target", "embedding"))
 _OF_NUMBERS = frozenset(get_args(TransformKind)) - (_OF_CATEGORIES - {"none"})
 _HEADER = re.compile(r"\s*\[\[\s*feature\s*\]\]")
-_CROSSED = {
-    "price_ratio": "the item's price over the user's usual one",
-    "category_match": "the item is of the user's commonest category",
-    "brand_match": "the item is of the user's commonest brand",
-    "trend_ratio": "share of the longest window's events that lie in the middle one",
-}
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 _NUMBERS = ("number", "bool")
 _LIST = "`recengine features list` names them"
@@ -113,10 +107,18 @@ def _built_in(config: Config, items: Columns, users: Columns, many: int) -> list
     names: dict[str, Feature] = {}
     for feature in (feature for family in counted.values() for feature in family):
         names.setdefault(feature.name, feature)  # an attribute whose name a count has goes without
-    for name, how in crosses(config.features.windows).items():
-        if all(part in names for part in how.of) and name not in names:
-            transform: TransformKind = "robust" if how.op == "ratio" else "none"
-            names[name] = Feature(name=name, entity="derived", how=how, transform=transform, note=_CROSSED[name])
+    w2, w3 = (f"item_engaged_{windows[w]}" for w in ("w2", "w3"))
+    for name, op, of, note in (
+        ("price_ratio", "ratio", ("item_price", "user_price"), "the item's price over the user's usual one"),
+        ("category_match", "same", ("item_category", "user_category"), "the item is of the user's commonest category"),
+        ("brand_match", "same", ("item_brand", "user_brand"), "the item is of the user's commonest brand"),
+        ("trend_ratio", "ratio", (w2, w3), "share of the longest window's events that lie in the middle one"),
+    ):
+        if all(part in names for part in of) and name not in names:
+            transform: TransformKind = "robust" if op == "ratio" else "none"
+            names[name] = Feature(
+                name=name, entity="derived", how=Derived(cast("Op", op), of), transform=transform, note=note
+            )
     return list(names.values())
 
 

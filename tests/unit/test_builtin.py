@@ -12,7 +12,6 @@ from recengine.features.context import CONTEXT_VALUES
 from recengine.features.counted import FAMILIES
 from recengine.features.covisits import COVISIT_VALUES
 from recengine.features.definition import Derived
-from recengine.features.derived import crosses
 from recengine.features.item import ITEM_VALUES
 from recengine.features.pairs import PAIR_VALUES
 from recengine.features.session import SESSION_VALUES
@@ -57,7 +56,6 @@ def test_what_is_listed_is_what_kernels_count_in_their_order():
     kernels = {"item": ITEM_VALUES, "user": USER_VALUES, "session": SESSION_VALUES, "context": CONTEXT_VALUES}
     kernels["pair"] = (*PAIR_VALUES, *COVISIT_VALUES)
     assert {family: tuple(line.value for line in lines) for family, lines in FAMILIES.items()} == kernels
-    assert set(crosses(("1d", "7d", "30d"))) <= {*listed().names}
 
 
 def test_without_attributes_nothing_rests_on_them():
