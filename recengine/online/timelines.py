@@ -4,7 +4,7 @@ Beside the loop (`follower.py` runs it once the database has caught up). In: def
 by feature, handed to the feature store. A query is asked again when the moment comes from which on it may say something
 else (`every`), a table when an ingest may have brought rows.
 
-A query or table that fails keeps what it said last, and is named in `trouble`.
+A query or table that fails keeps what it said last, before a restart too, and is named in `trouble`.
 """
 
 import logging
@@ -15,7 +15,7 @@ from time import time_ns
 from recengine.errors import RecEngineError
 from recengine.features.definition import Feature, Timeline
 from recengine.features.signals import BUCKET
-from recengine.features.timelines import NOTHING, Told, evaluate
+from recengine.features.timelines import NOTHING, Told, evaluate, kept
 from recengine.online.feature_store import FeatureStore
 from recengine.online.item_columns import FAR
 from recengine.online.state import State
@@ -79,6 +79,6 @@ class Timelines:
         except RecEngineError as err:
             log.warning("feature %s says what it said before: %s", feature.name, err.message)
             self.trouble[feature.name] = err.message
-            return self._told.get(feature.name, NOTHING)
+            return self._told.get(feature.name) or kept(self._database, feature) or NOTHING
         self.trouble.pop(feature.name, None)
         return told

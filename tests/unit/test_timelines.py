@@ -7,11 +7,14 @@ import pytest
 from recengine import Engine
 from recengine.config import parse
 from recengine.errors import ConfigInvalid
-from recengine.features.timelines import coded, evaluate, in_force_at, kept
+from recengine.features.timelines import coded, evaluate, in_force_at, keep, kept
 from recengine.offline.featuring import materialize
 from recengine.offline.featuring.leaks import find_leaks
 from recengine.offline.featuring.training import defined, training_table
+from recengine.online.replay import restore
+from recengine.online.timelines import Timelines
 from recengine.store.tables import ExternalSink
+from recengine.store.vocab import load_vocabularies
 from recengine.types import NO_TIME
 from tests.unit.ingesting import opened
 
@@ -219,3 +222,19 @@ def test_a_query_that_sees_the_future_is_caught(database, name):
     leaks = find_leaks(database, table.features, table.past, table.drawn.probes.times)
     assert set(leaks) == {"planted"}
     assert "it sees the future: as of 2023-11-" in leaks["planted"]
+
+
+def test_a_query_that_fails_after_a_restart_leaves_the_last_good_answer(database):
+    text = "[[feature]]\nname = 'asked'\nentity = 'item'\nsql = \"SELECT item_id AS entity, valid_from AS time, error(price) AS value FROM items\"\n"
+    broken = defined(database, parse(text))["asked"]
+    good = feature(database, "SELECT item_id AS entity, valid_from AS time, price AS value FROM items")
+    said = evaluate(database, good, timed=True)
+    with pytest.raises(ConfigInvalid, match="the query fails"):
+        evaluate(database, broken, timed=True)
+    timelines = Timelines(database, restore(database, load_vocabularies(database), parse("")))
+    assert len(timelines._asked(broken).row) == 0
+    keep(database, [(broken, said)])
+    np.testing.assert_array_equal(timelines._asked(broken).value, said.value)
+    assert "the query fails" in timelines.trouble["asked"]
+    np.testing.assert_array_equal(timelines._asked(good).value, said.value)
+    assert timelines.trouble == {}
