@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from threading import Lock
 from time import time_ns
 
+import numpy as np
+
 from recengine.errors import RecEngineError
 from recengine.features.definition import Feature, Timeline
 from recengine.features.signals import BUCKET
@@ -20,12 +22,14 @@ from recengine.online.feature_store import FeatureStore
 from recengine.online.item_columns import FAR
 from recengine.online.state import State
 from recengine.store.database import Database
+from recengine.store.homes import Forgotten, home
 
 __all__ = ("Timelines",)
 
 log = logging.getLogger(__name__)
 
 
+@home
 class Timelines:
     """The timelines of one feature store at a time. Thread-safe."""
 
@@ -36,6 +40,8 @@ class Timelines:
         self._store: FeatureStore | None = None
         self._told: dict[str, Told] = {}
         self._next = FAR
+        self._gone: set[int] = set()  # rows of users, which are not given again
+        state.watching.add(self)
         self.trouble: dict[str, str] = {}
         """By feature: why it says what it said before."""
 
@@ -55,6 +61,13 @@ class Timelines:
         if time_ns() // 1000 >= self._next:
             self.again()
 
+    def forget(self, who: Forgotten) -> None:
+        """Know nothing of a user; what is being asked meanwhile leaves it out too."""
+        self._gone.add(who.user)
+        if self._store is not None and self._told:
+            self._told = self._without(self._told)
+            self._store.retell(self._told)
+
     @property
     def told(self) -> Mapping[str, Told]:
         """What is said, by feature."""
@@ -70,7 +83,7 @@ class Timelines:
         now = time_ns() // 1000
         lengths = [f.how.every * BUCKET for f in mine if isinstance(f.how, Timeline) and f.how.every]
         self._next = min(((now // length + 1) * length for length in lengths), default=FAR)
-        self._told = {feature.name: self._asked(feature) for feature in mine}
+        self._told = self._without({feature.name: self._asked(feature) for feature in mine})
         self._store.retell(self._told)
 
     def _asked(self, feature: Feature) -> Told:
@@ -82,3 +95,14 @@ class Timelines:
             return self._told.get(feature.name) or kept(self._database, feature) or NOTHING
         self.trouble.pop(feature.name, None)
         return told
+
+    def _without(self, told: Mapping[str, Told]) -> dict[str, Told]:
+        """Leave out users who were forgotten."""
+        out = dict(told)
+        gone = np.array(sorted(self._gone), np.int32)
+        for feature in self._store.features.features if self._store is not None and len(gone) else ():
+            if isinstance(feature.how, Timeline) and feature.how.owner == "user" and feature.name in out:
+                said = out[feature.name]
+                left = ~np.isin(said.row, gone)
+                out[feature.name] = Told(said.row[left], said.time[left], said.value[left], said.labels)
+        return out
