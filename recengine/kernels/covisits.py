@@ -142,10 +142,11 @@ class Covisits:
             out = np.empty(len(items), np.float32)
         elif array("out", out, _F32, len(items)) is not out:
             raise ShapeError("out: expected a C-contiguous array")
-        if len(self._sums) < len(items):
-            self._sums = np.empty(max(1024, len(items)))
+        sums = self._sums  # once: another reader may put a shorter one here meanwhile
+        if len(sums) < len(items):
+            sums = self._sums = np.empty(max(1024, len(items)))
         entries, start, length, _, total, _, marks, slot = self._arena
-        _native.strength(anchors, items, entries, start, length, total, marks, slot, self._sums, out)
+        _native.strength(anchors, items, entries, start, length, total, marks, slot, sums, out)
         return out
 
     def _hold(self, n_items: int) -> None:
