@@ -102,12 +102,16 @@ class EventState:
         return self.tallies.memory + self.trails.memory + self.covisits.memory
 
     def _settle(self) -> None:
-        waiting, self._waiting, self._count = self._waiting, [], 0
         self.tallies.advance(self._now)
-        if waiting:
+        waiting = self._waiting
+        if not waiting:
+            return
+        try:
             signals = self._read(waiting[0] if len(waiting) == 1 else _together(waiting))
             self.tallies.apply(signals)
             self._follow(signals)
+        finally:  # not before: who finds nothing waiting reads on, and must see it counted
+            self._waiting, self._count = [], 0
 
     def _read(self, events: EventColumns) -> Signals:
         if events.types is not self._reading.types:

@@ -1,5 +1,7 @@
 """What features count live is what they count from all events at once, whatever the order in which these came."""
 
+from threading import Thread
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from recengine.features.covisits import COVISIT_VALUES, sweep
 from recengine.features.item import ITEM_VALUES
 from recengine.features.signals import signals
 from recengine.features.state import EventState
+from recengine.features.trails import Trails
 from recengine.store.homes import Forgotten
 from recengine.types import NO_TIME, EventColumns
 
@@ -114,6 +117,24 @@ def test_what_waits_is_counted_when_somebody_reads_and_before_it_is_much():
     assert len(live.trails.of_user(0).item) == module.WAITING
     live.apply(columns([(100, 0, 1, 0, np.nan, T0 + 100)]))
     assert len(live.settled().trails.of_user(0).item) == module.WAITING + 1
+
+
+def test_who_reads_while_events_are_counted_waits_for_them():
+    live = EventState(CONFIG)
+    returned_early = []
+
+    class Slow(Trails):
+        def apply(self, signals):
+            reader = Thread(target=live.settled)
+            reader.start()
+            reader.join(0.1)
+            returned_early.append(not reader.is_alive())
+            super().apply(signals)
+
+    live.trails = Slow()
+    live.apply(columns([(0, 0, 1, 0, np.nan, T0)]))
+    assert len(live.settled().trails.of_user(0).item) == 1
+    assert returned_early == [False]
 
 
 def test_events_of_a_later_type_are_read_by_its_name():
