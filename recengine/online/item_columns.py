@@ -23,21 +23,23 @@ FAR = int(np.iinfo(np.int64).max)
 
 
 class InForce:
-    """What one timeline says of all rows at a moment: the same array until it says something else."""
+    """What one timeline says of all rows at a moment: kept until it says something else, for all rows asked for yet."""
 
     def __init__(self, told: Told, labels: tuple[str, ...]) -> None:
         self._told = told
         self._values = coded(told, labels)
-        self._held: tuple[int, int, int, F32] | None = None
+        self._held: tuple[int, int, F32] | None = None
 
     def at(self, t: int, n: int) -> tuple[F32, int]:
         """Return the values of n rows, float32, NaN = none, and until when they stay (microseconds)."""
         held = self._held
-        if held is None or held[2] != n or not held[0] <= t < held[1]:
+        if held is None or len(held[2]) < n or not held[0] <= t < held[1]:
             later = self._told.time[self._told.time > t]
             until = int(later.min()) if len(later) else FAR
-            held = self._held = (t, until, n, in_force_at(self._told, self._values, n, t))
-        return held[3], held[1]
+            before = 0 if held is None else len(held[2])
+            room = before if n <= before else n + before // 8
+            held = self._held = (t, until, in_force_at(self._told, self._values, room, t))
+        return held[2][:n], held[1]
 
 
 class Items(NamedTuple):

@@ -66,9 +66,8 @@ class _Kept(NamedTuple):
     row: Row
     length: int
     """Of the trail."""
-    lanes: Lanes
-    described: object
-    timelines: object
+    told: tuple[object, object, object]
+    """Tokens of what items are, of what the user is, and of the timelines: the things themselves would live on here."""
     at: int
     until: int
     """From when to when nothing changes by itself but the visit."""
@@ -98,6 +97,7 @@ class UserRows:
         ]
         self._features = features
         self._labels = labels
+        self._lanes: tuple[Lanes | None, object] = (None, object())
         self.retell(told)
         self._size = _COUNTED + len(features)
         self._kept: OrderedDict[int, _Kept] = OrderedDict()
@@ -112,6 +112,7 @@ class UserRows:
             for k, feature in enumerate(self._features, start=_COUNTED)
             if not isinstance(feature.how, AttributeOf)
         ]
+        self._retold = object()  # after it: who has this token sees these timelines
 
     def of(self, asked: Asked, state: State, lanes: Lanes, items: I32 | None = None) -> tuple[Row, F32 | None]:
         """Return the row of who asks.
@@ -129,20 +130,13 @@ class UserRows:
             self.misses += 1
             row, pairs, _ = self._made(user, trail, state.users, lanes, t, items)
             return row, pairs
-        timelines = self._timelines
-        described = state.description(user)  # before the attributes: what is said meanwhile makes the row old
+        # Before the row is made: what is said meanwhile makes it old.
+        tokens = self._token(lanes), state.description(user), self._retold
         with self._lock:
             kept = self._kept.get(user)
             if kept is not None:
                 self._kept.move_to_end(user)
-        if (
-            kept is not None
-            and kept.length == length
-            and kept.at <= t < kept.until
-            and kept.lanes is lanes
-            and kept.described is described
-            and kept.timelines is timelines
-        ):
+        if kept is not None and kept.length == length and kept.at <= t < kept.until and kept.told == tokens:
             self.hits += 1
             pairs = None if items is None else read_pairs(trail, lanes, t, items, self.look)
             return self._since(kept, t), pairs
@@ -151,7 +145,7 @@ class UserRows:
         visit = int(row.values[_COUNTED - 1])
         began, last = (int(trail.time[-visit]), int(trail.time[-1])) if visit else (0, 0)
         with self._lock:
-            self._kept[user] = _Kept(row, length, lanes, described, timelines, t, until, began, last)
+            self._kept[user] = _Kept(row, length, tokens, t, until, began, last)
             if len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         return row, pairs
@@ -160,6 +154,13 @@ class UserRows:
         """Keep no row of a user."""
         with self._lock:
             self._kept.pop(who.user, None)
+
+    def _token(self, lanes: Lanes) -> object:
+        """Return what stands for lanes: the same one until there are others."""
+        held = self._lanes
+        if held[0] is not lanes:
+            held = self._lanes = (lanes, object())
+        return held[1]
 
     def _since(self, kept: _Kept, t: int) -> Row:
         """Put right what the clock changes within an hour; the same to the bit as if it were computed."""
