@@ -8,14 +8,14 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 cdef extern from "transform.h" nogil:
-    enum: OP, COLUMN, WIDTH, AT, LENGTH, SEEN, CURVE, TABLE, CYCLIC, KNOTS, BLOCK
+    enum: OP, COLUMN, WIDTH, AT, LENGTH, SEEN, LOW, CURVE, TABLE, CYCLIC, KNOTS, BLOCK
     void transform_rows(const float *values, int64_t stride, int64_t n, const uint8_t *constant, const int32_t *steps, const float *numbers,
                         int64_t S, const float *tables, const uint8_t *seen, float *tile, int32_t *which, int64_t width, float *out,
                         int64_t *counts) noexcept
 
-cdef int64_t _bad(const int32_t[:, ::1] steps, int64_t tables, int64_t seen, int64_t width) noexcept nogil:
+cdef int64_t _bad(const int32_t[:, ::1] steps, const float[:, ::1] numbers, const float[::1] table, int64_t seen, int64_t width) noexcept nogil:
     """The first step that reads or writes outside its arrays or leaves a column out; -1 = none."""
-    cdef int64_t s, column = 0, takes
+    cdef int64_t s, column = 0, takes, tables = table.shape[0]
     for s in range(steps.shape[0]):
         if steps[s, OP] < 0 or steps[s, OP] > CYCLIC or steps[s, COLUMN] != column or steps[s, WIDTH] < 1:
             return s
@@ -33,12 +33,14 @@ cdef int64_t _bad(const int32_t[:, ::1] steps, int64_t tables, int64_t seen, int
                 return s
         if steps[s, AT] < 0 or steps[s, AT] + takes > tables:
             return s
+        if steps[s, OP] == CURVE and not numbers[s, LOW] >= table[steps[s, AT]]:
+            return s  # a value before the first knot would be looked up before the table
     return -1 if column == width else steps.shape[0]
 
 
-def check(const int32_t[:, ::1] steps, int64_t tables, int64_t seen, int64_t width):
+def check(const int32_t[:, ::1] steps, const float[:, ::1] numbers, const float[::1] tables, int64_t seen, int64_t width):
     """Return the first step that does not fit, the number of steps where they do not fill `width`, or -1."""
-    return _bad(steps, tables, seen, width)
+    return _bad(steps, numbers, tables, seen, width)
 
 
 def transform(const float[:, :] values, const uint8_t[::1] constant, const int32_t[:, ::1] steps, const float[:, ::1] numbers,

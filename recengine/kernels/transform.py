@@ -68,7 +68,7 @@ def transform(
     tables, seen = array("tables", tables, _F32, None), array("seen", seen, _U8, None)
     if array("counts", counts, _I64, 2, features) is not counts:
         raise ShapeError("counts: expected an array that can be written to in place, got one that is strided")
-    bad = _native.check(steps, len(tables), len(seen), width)
+    bad = _native.check(steps, numbers, tables, len(seen), width)
     if bad >= 0:
         raise ShapeError(f"steps: expected steps inside their arrays that fill {width} columns, not at step {bad}")
     if out is None:

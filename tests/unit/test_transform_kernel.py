@@ -149,6 +149,13 @@ def spoilt(step, column, value):
     return (steps, *GOOD[1:])
 
 
+def looked_up_from(low):
+    """The curve of GOOD, to be looked up before its first knot."""
+    numbers = GOOD[1].copy()
+    numbers[2, 3] = low
+    return (GOOD[0], numbers, *GOOD[2:])
+
+
 @pytest.mark.parametrize(
     ("call", "name"),
     [
@@ -164,6 +171,8 @@ def spoilt(step, column, value):
         (lambda: apply(VALUES, NONE, spoilt(2, 4, 257)), "steps"),
         (lambda: apply(VALUES, NONE, spoilt(2, 4, 0)), "steps"),
         (lambda: apply(VALUES, NONE, spoilt(1, 5, 500)), "steps"),
+        (lambda: apply(VALUES, NONE, looked_up_from(-1e9)), "steps"),
+        (lambda: apply(VALUES, NONE, looked_up_from(np.nan)), "steps"),
         (lambda: apply(VALUES, NONE, (*GOOD[:4], 4)), "steps"),
         (lambda: apply(VALUES, NONE, GOOD, out=np.empty((4, 2), np.float32)), "out"),
         (lambda: apply(VALUES, NONE, GOOD, out=np.empty((4, 6), np.float32)[:, ::2]), "out"),
