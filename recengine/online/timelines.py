@@ -83,8 +83,12 @@ class Timelines:
         now = time_ns() // 1000
         lengths = [f.how.every * BUCKET for f in mine if isinstance(f.how, Timeline) and f.how.every]
         self._next = min(((now // length + 1) * length for length in lengths), default=FAR)
-        self._told = self._without({feature.name: self._asked(feature) for feature in mine})
-        self._store.retell(self._told)
+        said = {feature.name: self._asked(feature) for feature in mine}
+        gone = -1
+        while gone != len(self._gone):  # who is forgotten from here on finds `_told` as it is, and leaves it out
+            gone = len(self._gone)
+            self._told = self._without(said)
+            self._store.retell(self._told)
 
     def _asked(self, feature: Feature) -> Told:
         try:

@@ -12,8 +12,10 @@ from recengine.features.pairs import PAIR_VALUES
 from recengine.offline.featuring import training_table
 from recengine.online.context import PERSONALISATION
 from recengine.online.feature_store import FeatureStore
+from recengine.online.timelines import Timelines
 from recengine.online.trace import Trace
 from recengine.online.user_rows import Asked
+from recengine.store.homes import Forgotten
 from recengine.types import Pool, SessionEvent
 from tests.laws.world import patient
 
@@ -156,6 +158,28 @@ def test_a_forgotten_user_has_no_row_and_no_timeline(shop):
     assert row not in store.users._kept
     assert len(shop._state.counted.settled().trails.of_user(row).item) == 0
     assert all(row not in told.row for name, told in shop._timelines.told.items() if name == "latest_kind")
+
+
+def test_who_is_forgotten_while_timelines_are_asked_stays_forgotten(shop):
+    row = shop._ids.users.row("u2")
+    timelines = Timelines(shop._database, shop._state)
+
+    class Told(FeatureStore):
+        said = None
+
+        def retell(self, told):
+            if not self.said and told:  # it comes between what was asked and what is told
+                self.said = told
+                timelines.forget(Forgotten(row, "u2"))
+            self.said = told
+            super().retell(told)
+
+    live = shop.spine().features.fitted()
+    store = Told(shop._state, CONFIG, live.features, live.labels, {}, live.program)
+    timelines.serve(store)
+    assert len(store.said["latest_kind"].row) > 0
+    assert row not in store.said["latest_kind"].row
+    assert row not in timelines.told["latest_kind"].row
 
 
 def test_a_new_price_and_a_new_item_count_at_once(shop):
