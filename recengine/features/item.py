@@ -13,7 +13,7 @@ from recengine.features.signals import Signals
 from recengine.kernels.tallies import Tallies, sweep
 from recengine.types import F32, I32, I64
 
-__all__ = ("ITEM_VALUES", "ItemTallies", "item_names")
+__all__ = ("ITEM_VALUES", "ItemTallies")
 
 ITEM_VALUES = (
     "item_engaged_{w1}",
@@ -30,7 +30,7 @@ ITEM_VALUES = (
     "item_rating",
     "item_ratings",
 )
-"""In the order of rows; `item_names` fills in the windows.
+"""In the order of rows; {w1} .. {w3} are the windows of the configuration.
 
 item_engaged_{w}      engaged events whose hour lies within w hours, that of t among them; item_engaged: ever
 item_converted_{w}    converted ones
@@ -43,12 +43,6 @@ item_idle             days from the hour of the last engaged event; NaN without 
 item_rating           (sum + 5 mu) / (n + 5), mu = mean of all ratings so far; NaN without any
 item_ratings          n
 """
-
-
-def item_names(windows: tuple[str, str, str]) -> tuple[str, ...]:
-    """Name the values of `ITEM_VALUES` by the windows they look back, such as item_engaged_7d."""
-    w1, w2, w3 = windows
-    return tuple(value.format(w1=w1, w2=w2, w3=w3) for value in ITEM_VALUES)
 
 
 class ItemTallies:

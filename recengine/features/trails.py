@@ -28,7 +28,6 @@ __all__ = (
     "lookback_of",
     "read_rows",
     "read_trail",
-    "value_names",
 )
 
 U8: TypeAlias = npt.NDArray[np.uint8]
@@ -52,12 +51,6 @@ def lookback_of(config: Config) -> Lookback:
     """Look back as configured."""
     w1, w2, w3 = (microseconds(window) // BUCKET for window in config.features.windows)
     return lookback((w1, w2, w3), config.features.history, round(config.serving.session_minutes * 60e6))
-
-
-def value_names(values: tuple[str, ...], windows: tuple[str, str, str]) -> tuple[str, ...]:
-    """Put the windows of the configuration into names: `user_events_{w1}` becomes `user_events_1d`."""
-    w1, w2, w3 = windows
-    return tuple(name.format(w1=w1, w2=w2, w3=w3) for name in values)
 
 
 class Trail(NamedTuple):

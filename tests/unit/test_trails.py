@@ -14,7 +14,7 @@ from recengine.features.lanes import coded, lanes_from, lanes_of
 from recengine.features.pairs import PAIR_VALUES, read_pairs
 from recengine.features.session import SESSION_VALUES
 from recengine.features.signals import CONVERTED, ENGAGED, VIEWED, Signals
-from recengine.features.trails import NO_TRAIL, Trail, Trails, lookback, lookback_of, read_rows, value_names
+from recengine.features.trails import NO_TRAIL, Trail, Trails, lookback, lookback_of, read_rows
 from recengine.features.user import USER_VALUES, read_user
 from recengine.kernels import trails as kernel
 from recengine.types import NO_TIME, Column
@@ -185,7 +185,6 @@ def test_names_are_those_of_the_definitions_and_as_many_as_the_kernel_has():
     assert tuple(line.value for line in SESSION) == SESSION_VALUES
     assert tuple(line.value for line in PAIR)[: len(PAIR_VALUES)] == PAIR_VALUES
     assert (len(USER_VALUES), len(SESSION_VALUES), len(PAIR_VALUES)) == (kernel.USER, kernel.SESSION, kernel.PAIR)
-    assert value_names(USER_VALUES, ("1d", "7d", "30d"))[:4] == ("user_events_1d", "user_events_7d", "user_events_30d", "user_events")
 
 
 def test_the_lookback_of_a_configuration_is_its_windows_and_visits():
