@@ -213,7 +213,8 @@ def gathered(arena: Arena, room: int) -> tuple[Arena, int]:
     end = int(start[-1]) if len(start) else 0
     start -= arena.capacity
     size = end + room
-    events = Events(np.empty(size, np.int32), np.empty(size, np.int64), np.empty(size, np.uint8), np.empty(size))
+    # Zeros, for fresh memory may hold what arrays held that were let go: the trail of one who was forgotten.
+    events = Events(np.zeros(size, np.int32), np.zeros(size, np.int64), np.zeros(size, np.uint8), np.zeros(size))
     _native.gather(arena.start, arena.length, *arena.events, start, *events)
     return Arena(start, arena.length.copy(), arena.capacity.copy(), events), end
 
