@@ -90,7 +90,8 @@ def labels_of(
     Parameters
     ----------
     items, users : attributes as they stand at the moment of the deployment.
-    parts : attributes by what they play: category, brand; their domains are `item.category`, `item.brand`.
+    parts : attributes by what they play: category, brand; their domains are `item.category`, `item.brand`. One that is
+        called so and plays no part has the domain `item.=category`.
     told : timelines by the name of their feature.
     """
     found: dict[str, tuple[str, ...]] = {}
@@ -99,7 +100,8 @@ def labels_of(
         if owner == "feature":
             found[domain] = told[name].labels or () if name in told else ()
         elif owner in ("item", "user"):
-            column = items.get(parts.get(name, name)) if owner == "item" else users.get(name)
+            name = parts.get(name, name.removeprefix("="))
+            column = items.get(name) if owner == "item" else users.get(name)
             found[domain] = tuple(sorted(column.labels)) if column is not None else ()
         else:  # of the context of requests, which history does not tell
             found[domain] = ()

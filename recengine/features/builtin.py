@@ -99,9 +99,7 @@ def places(file: Path) -> tuple[str, ...]:
 def _built_in(config: Config, items: Columns, users: Columns, many: int) -> list[Feature]:
     given = _params(config)
     windows = dict(zip(("w1", "w2", "w3"), config.features.windows, strict=True))
-    counted = {
-        family: [_counted(family, line, given, windows) for line in lines] for family, lines in FAMILIES.items()
-    }
+    counted = {family: [_counted(family, line, given, windows) for line in lines] for family, lines in FAMILIES.items()}
     counted["item"] += _attributes("item", items, config, many)
     counted["user"] += _attributes("user", users, config, many)
     names: dict[str, Feature] = {}
@@ -268,7 +266,7 @@ def _way(
             came = f"no {told.entity} has it" if column is None else f"it is of kind {column.kind}"
             _refuse(place, told, f"expected an attribute {told.attribute!r} of numbers or words: {came}")
         parts = {config.serving.category: "category", config.features.brand: "brand"} if owner == "item" else {}
-        name = parts.get(told.attribute, told.attribute)
+        name = parts.get(told.attribute, f"={told.attribute}" if told.attribute in parts.values() else told.attribute)
         domain = "" if column.kind in _NUMBERS else f"{told.entity}.{name}"
         return AttributeOf(cast('Literal["item", "user"]', owner), told.attribute), domain, entity
     if told.sql is not None:

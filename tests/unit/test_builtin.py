@@ -7,6 +7,7 @@ import pytest
 
 from recengine.config import parse
 from recengine.errors import ConfigInvalid
+from recengine.features.attributes import labels_of
 from recengine.features.builtin import feature_set, places
 from recengine.features.context import CONTEXT_VALUES
 from recengine.features.counted import FAMILIES
@@ -134,3 +135,11 @@ def test_sources_and_derivations_of_ones_own_are_features():
     assert found.only(frozenset({"crossed"})).names == ("item_price", "warmth", "crossed")
     with pytest.raises(ConfigInvalid, match="source 'weather' has no column that is the item"):
         listed(text.replace('entity = "context"', 'entity = "item"'))
+
+
+def test_an_attribute_that_is_called_category_and_is_none_has_labels_of_its_own():
+    items = {"genre": Column("string", NONE, labels=("x", "y")), "category": Column("string", NONE, labels=("a", "b"))}
+    features = listed('[serving]\ncategory = "genre"\n' + declared('entity = "item"\nattribute = "category"'), items, {})
+    labels = labels_of(features.features, items, {}, {"category": "genre", "brand": "brand"}, {})
+    assert labels[features["item_category"].domain] == ("x", "y")
+    assert labels[features["x"].domain] == ("a", "b")

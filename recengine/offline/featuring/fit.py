@@ -165,7 +165,7 @@ def _together(features: tuple[Feature, ...], past: Past, config: Config, labels:
     found = {}
     for domain in sorted(wanted):
         owner, _, name = domain.partition(".")
-        column = past.items.columns.get(parts.get(domain, name)) if owner == "item" else None
+        column = past.items.columns.get(parts.get(domain, name.removeprefix("="))) if owner == "item" else None
         if column is not None:
             latest = _latest(past, coded(column, labels[domain], len(past.items.rows)))
             found[domain] = cooccurrences(users, latest[items], len(labels[domain]))
