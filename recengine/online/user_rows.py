@@ -145,7 +145,8 @@ class UserRows:
         visit = int(row.values[_COUNTED - 1])
         began, last = (int(trail.time[-visit]), int(trail.time[-1])) if visit else (0, 0)
         with self._lock:
-            self._kept[user] = _Kept(row, length, tokens, t, until, began, last)
+            if state.description(user) is tokens[1]:  # else it was forgotten meanwhile, or is another one
+                self._kept[user] = _Kept(row, length, tokens, t, until, began, last)
             if len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         return row, pairs

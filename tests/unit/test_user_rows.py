@@ -12,6 +12,7 @@ from recengine.features.trails import Trail
 from recengine.online.item_columns import InForce
 from recengine.online.state import State
 from recengine.online.user_rows import Asked, UserRows
+from recengine.store.homes import Forgotten
 from recengine.store.vocab import Vocabularies, Vocabulary
 from recengine.types import Catalogue
 
@@ -24,9 +25,9 @@ def lanes(price):
     return lanes_from(1, np.zeros(1, np.int32), np.full(1, T0), none, none, np.full(1, price, np.float32), 0, 0)
 
 
-def nobody():
+def nobody(*names):
     empty = Catalogue(0, {}, np.empty(0, np.uint8), np.empty(0, np.int64), None)
-    return State(Config(), Vocabularies(*(Vocabulary([]) for _ in range(3))), empty, empty, frozenset())
+    return State(Config(), Vocabularies(Vocabulary(names), Vocabulary(), Vocabulary()), empty, empty, frozenset())
 
 
 def test_rows_of_users_keep_neither_items_nor_timelines_alive():
@@ -51,6 +52,21 @@ def test_a_row_is_made_anew_once_items_or_timelines_are_others():
     rows.retell({})
     assert rows.of(asked, state, other)[0].values[13] == 2
     assert (rows.hits, rows.misses) == (1, 3)
+
+
+def test_no_row_is_kept_of_who_is_forgotten_while_it_is_made():
+    state = nobody("u")
+
+    class Interrupted(UserRows):
+        def _made(self, *asked):
+            made = super()._made(*asked)
+            state.forget(Forgotten(0, "u"))
+            return made
+
+    rows = Interrupted(Config(), (), {}, {})
+    state.watching.add(rows)
+    rows.of(Asked(0, TRAIL, T0 + 1, {}), state, lanes(1.0))
+    assert not rows._kept
 
 
 def test_what_is_in_force_is_worked_out_once_for_users_in_any_order():
