@@ -14,10 +14,11 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
+from recengine.features.counted import CONTEXT
 from recengine.features.signals import BUCKET
 from recengine.types import F32, I64, MICROSECONDS_FROM
 
-__all__ = ("CONTEXT_LABELS", "CONTEXT_VALUES", "read_context", "read_contexts")
+__all__ = ("CONTEXT_VALUES", "read_context", "read_contexts")
 
 CONTEXT_VALUES = (
     "context_hour",
@@ -31,7 +32,7 @@ CONTEXT_VALUES = (
 )
 """Hour 0-23; weekday 0-6, 0 = Monday; weekend 0 or 1; season = day of the year, 0-365; codes into the labels of
 `context.device`, `context.location`, `context.referrer`; position on the page, as told."""
-CONTEXT_LABELS = ("device", "location", "referrer")
+_LABELS = tuple(line.domain for line in CONTEXT if line.domain)
 """Keys of a request's context that are categories, of the domain `context.<key>`."""
 _HOURS: Final = 24
 _FURTHEST: Final = 1e15
@@ -90,7 +91,7 @@ def read_context(time: int, told: Mapping[str, Any], labels: Mapping[str, tuple[
     float32 (8,), in the order of `CONTEXT_VALUES`. Cost: 3 us.
     """
     clock = _calendar(time) if time >= MICROSECONDS_FROM else (_MISSING,) * 4
-    codes = (_code(told.get(key), labels.get(f"context.{key}", ())) for key in CONTEXT_LABELS)
+    codes = (_code(told.get(key), labels.get(f"context.{key}", ())) for key in _LABELS)
     position = told.get("position")
     placed = isinstance(position, int | float) and not isinstance(position, bool) and abs(position) <= _FURTHEST
     return np.array([*clock, *codes, position if placed else _MISSING], np.float32)

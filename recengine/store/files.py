@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 import duckdb
 import numpy as np
@@ -29,11 +29,13 @@ from recengine.store.kinds import family
 from recengine.store.queries import query
 from recengine.store.remote import Taken
 
-__all__ = ("PART", "Foreign", "Origin", "Part", "known_rows", "origins")
+__all__ = ("PART", "Clips", "Foreign", "Origin", "Part", "known_rows", "origins")
 
 PART = "part"
 """The name of the relation that stands for the file being read."""
 _UNCLIPPED = "unclipped"
+Clips: TypeAlias = Mapping[tuple[str, str], tuple[float | None, float | None]]
+"""(Column, field of it or "") -> between what its numbers are clipped; None = no bound."""
 
 _READERS = {
     ".csv": "read_csv",
@@ -225,19 +227,20 @@ class Foreign:
             columns = self._describe()
         return Part(origin, columns)
 
-    def clip(self, part: Part, columns: Mapping[str, tuple[float | None, float | None]]) -> None:
-        """Let numbers of the relation `part` lie between bounds, {column: (least, most)}; the quarantine keeps all.
+    def clip(self, part: Part, clips: Clips) -> None:
+        """Let numbers of the relation `part` lie between bounds; the quarantine keeps all.
 
         It is of the file that was opened last.
         """
-        if not columns:
+        if not clips:
             return
+        fields = {column: self._fields(column) for column, inner in clips if inner}
         if part.origin.table is not None:
             self._register(_UNCLIPPED, part.origin.table)
         else:
             self._view(part.origin, self._viewed, _UNCLIPPED)
-        kinds = {name: part.columns[name] for name in columns}
-        bounds = {name: (family(kind), kind, *columns[name]) for name, kind in kinds.items()}
+        kinds = {(name, inner): fields[name][inner] if inner else part.columns[name] for name, inner in clips}
+        bounds = {where: (family(kind), kind, *clips[where]) for where, kind in kinds.items()}
         self.cursor.execute(checks.clipped(bounds, PART, _UNCLIPPED))
         self._base = _UNCLIPPED
 
@@ -325,6 +328,9 @@ class Foreign:
             self.cursor.execute(compose.pulled_view(_PULLED, origin.pulled, name))
             return
         self.cursor.execute(compose.source_view(origin.reader, origin.address or str(origin.path), options, name))
+
+    def _fields(self, column: str) -> dict[str, str]:
+        return {str(name): str(kind) for name, kind, *_ in self.cursor.rows(compose.describe_fields(column, PART))}
 
     def _describe(self) -> dict[str, str]:
         return {str(name): str(kind) for name, kind, *_ in self.cursor.rows(compose.describe(PART))}

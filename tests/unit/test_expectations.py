@@ -128,6 +128,23 @@ def test_numbers_are_clipped_and_keep_their_kind_and_what_is_no_number_is_set_as
     adds_up(report)
 
 
+def test_numbers_among_attributes_are_clipped_too_and_all_else_of_them_stays(shop):
+    given = [
+        {"item_id": name, "attributes": attributes}
+        for name, attributes in zip("abcd", ({"price": -1.0, "n": 7, "x y": "k"}, {"price": 9.0, "n": 1}, {}, None), strict=True)
+    ]
+    said = [
+        Expectation(source="items", column="price", min=0, otherwise="clip"),
+        Expectation(source="items", column="price", max=5, otherwise="clip"),
+        Expectation(source="items", column="n", max=6.5, otherwise="clip"),
+    ]
+    report = shop.ingest(items=given, expectations={"items": said})
+    stored = shop.database.read().rows('SELECT a0, a1, a2 FROM item_versions ORDER BY "row"')
+    assert [tuple(row) for row in stored] == [(0.0, 6.0, "k"), (5.0, 1.0, None), (None, None, None), (None, None, None)]
+    assert (report.sources[0].stored, report.quarantine) == (4, ())
+    assert sum(report.sources[0].repaired.values()) == 3
+
+
 def test_an_integer_is_clipped_to_the_nearest_integer_within(shop):
     shop.ingest(
         events=pa.table({"user": ["a", "b"], "item": ["x", "y"], "value": [0, 99], "order": [S, S]}),

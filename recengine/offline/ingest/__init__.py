@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+import pyarrow as pa
 
 from recengine.config import Cleaning, EventType, Expectation, Moments
 from recengine.errors import BadColumn, DataError
@@ -25,14 +26,14 @@ from recengine.offline.ingest.attributes import check_split, refuse_unknown_spli
 from recengine.offline.ingest.cleaning import MachinesFound
 from recengine.offline.ingest.events import ingest_events
 from recengine.offline.ingest.expectations import Screening, screen
-from recengine.offline.ingest.external import External, ingest_external
+from recengine.offline.ingest.external import External, external_roles, ingest_external
 from recengine.offline.ingest.roles import check_roles, find_roles
 from recengine.offline.ingest.versions import ingest_versions
 from recengine.offline.ingest.write import Machines, OrderUnit, Progress, Quarantine, SourceReport, Write
 from recengine.store.checking import described
 from recengine.store.cursor import Cursor
 from recengine.store.database import Database
-from recengine.store.files import Foreign, Origin, Part, known_rows, origins
+from recengine.store.files import Foreign, Part, known_rows, origins
 from recengine.store.sequence import count_ingest
 from recengine.store.vocab import Draft, Vocabularies
 
@@ -86,7 +87,7 @@ def ingest(
     strict : refuse everything when one row is bad.
     quarantine : the folder for bad rows.
     types : the configured event types; others are stored, count 1.0 and are reported.
-    expectations : {events | items | users: what its columns must be like}.
+    expectations : {events | items | users | table: what its columns must be like}; table is `external`.
     cleaning : what events are screened for, and what is put right; None = the defaults.
     external : a table that features read, beside or instead of the others.
     foreign : holds what was pulled; the caller closes it. None = one is opened.
@@ -114,6 +115,21 @@ def ingest(
     cleaning, expected = cleaning or Cleaning(), expectations or {}
     now = datetime.now(UTC)
 
+    def screened(write: Write, source: str) -> Screening:
+        listed = external.origins if external is not None and source == "table" else sources[source]
+
+        def roles_of(part: Part) -> Mapping[str, str]:
+            if external is not None and source == "table":
+                return external_roles(external, part)
+            where = f"{source} {part.origin.label}"
+            return find_roles(source, list(part.columns), write.columns, where=where, alone=write.alone)
+
+        def known(what: str) -> pa.Table:
+            return described(write.cursor, what)
+
+        said = expected.get(source, ())
+        return screen(write.foreign, source, listed, said, roles_of=roles_of, described=known, at=write.at)
+
     def attempt(machines: Machines | None) -> IngestReport:
         aside = Quarantine(quarantine, now.strftime("%Y%m%dT%H%M%S%fZ"), strict=strict)
         drafts = (
@@ -124,9 +140,7 @@ def ingest(
 
         def run(cursor: Cursor) -> tuple[SourceReport, ...]:
             mine = nullcontext(foreign) if foreign is not None else None
-            with mine or Foreign(
-                database.storage.threads, database.storage.memory_limit, cleaning.timezone
-            ) as reading:
+            with mine or Foreign(database.storage.threads, database.storage.memory_limit, cleaning.timezone) as reading:
                 write = Write(
                     cursor,
                     reading,
@@ -145,16 +159,15 @@ def ingest(
                     configured=frozenset(t.type for t in types),
                 )
                 reports = [
-                    ingest_versions(write, name, sources[name], _screened(write, name, sources[name], expected))
+                    ingest_versions(write, name, sources[name], screened(write, name))
                     for name in _CATALOGUES
                     if name in sources
                 ]
                 refuse_unknown_split(write.split, write.seen)
                 if "events" in sources:
-                    screening = _screened(write, "events", sources["events"], expected)
-                    reports.append(ingest_events(write, sources["events"], screening))
+                    reports.append(ingest_events(write, sources["events"], screened(write, "events")))
                 if external is not None:
-                    reports.append(ingest_external(write, external))
+                    reports.append(ingest_external(write, external, screened(write, "table")))
                 if then is not None:
                     then(cursor, tuple(reports))
                 if any(report.stored for report in reports):
@@ -176,23 +189,3 @@ def ingest(
         return attempt(None)
     except MachinesFound as found:  # nothing was written
         return attempt(found.machines)
-
-
-def _screened(
-    write: Write, source: str, origins: list[Origin], expectations: Mapping[str, Sequence[Expectation]]
-) -> Screening:
-    """Hold a source to its expectations."""
-
-    def roles_of(part: Part) -> Mapping[str, str]:
-        where = f"{source} {part.origin.label}"
-        return find_roles(source, list(part.columns), write.columns, where=where, alone=write.alone)
-
-    return screen(
-        write.foreign,
-        source,
-        origins,
-        expectations.get(source, ()),
-        roles_of=roles_of,
-        described=lambda what: described(write.cursor, what),
-        at=write.at,
-    )

@@ -8,7 +8,7 @@ where `null_share` says so.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
@@ -20,7 +20,7 @@ from recengine.errors import ExpectationFailed
 from recengine.offline.ingest.write import Aside, ExpectationResult
 from recengine.store import checking, compose
 from recengine.store.compose import checks
-from recengine.store.files import PART, Foreign, Origin, Part
+from recengine.store.files import PART, Clips, Foreign, Origin, Part
 from recengine.store.kinds import Family, family
 from recengine.types import I64
 
@@ -42,15 +42,17 @@ class Screening:
     results: tuple[ExpectationResult, ...] = ()
     asides: tuple[Aside, ...] = ()
     """Of each file; none = nothing is set aside."""
-    clips: tuple[Mapping[str, tuple[float | None, float | None]], ...] = ()
-    """Of each file: column -> between what its numbers are clipped."""
+    clips: tuple[Clips, ...] = ()
+    """Of each file."""
     repaired: Mapping[str, int] = field(default_factory=dict)
+    numbers: frozenset[str] = frozenset()
+    """Columns that are taken for numbers, for rows with anything else are not stored."""
 
     def aside(self, file: int) -> Aside:
         """List the rows of a file that are set aside."""
         return self.asides[file] if self.asides else Aside.none()
 
-    def clip(self, file: int) -> Mapping[str, tuple[float | None, float | None]]:
+    def clip(self, file: int) -> Clips:
         """Say which columns of a file are clipped."""
         return self.clips[file] if self.clips else {}
 
@@ -60,9 +62,9 @@ class _Cell(NamedTuple):
 
     value: str
     kind: Family
-    whole: bool
-    """It is a column of the file, and no field of one."""
     column: str
+    field: str = ""
+    """Of the column; empty = it is the column."""
 
 
 @dataclass
@@ -141,18 +143,18 @@ def screen(
         if what == source:
             _add_own(foreign, what, origins, roles_of)
     rows = 0
-    clips: list[dict[str, tuple[float | None, float | None]]] = []
+    clips: list[Clips] = []
+    numbers: set[str] = set()
     for file, origin in enumerate(origins):
         part = foreign.open(origin, text=(lambda _: True) if origin.reader == "read_csv" else None)
         cells = {e: _cell(foreign, part, roles_of(part), e.column) for e in expectations}
         rows += _look(foreign, file, origin.label, found, cells)
-        clips.append(
-            {cell.column: (e.min, e.max) for e, cell in cells.items() if e.otherwise == "clip" and cell and cell.whole}
-        )
+        clips.append(_bounds(cells))
+        numbers |= {cell.column for e, cell in cells.items() if cell is not None and _numeric(e)}
     for place, check in enumerate(found):
         if check.what == "unique":
             _repeated(foreign, place, check, origins)
-    return _judged(found, origins, clips, rows, at)
+    return replace(_judged(found, origins, clips, rows, at), numbers=frozenset(numbers))
 
 
 def _checks(expectation: Expectation) -> list[_Check]:
@@ -184,12 +186,31 @@ def _cell(foreign: Foreign, part: Part, roles: Mapping[str, str], column: str) -
     """Find a column by its name, by its role, or as a field of the column `attributes`; None = it is not there."""
     name = column if column in part.columns else roles.get(column)
     if name is not None:
-        return _Cell(compose.quoted(name), family(part.columns[name]), True, name)
+        return _Cell(compose.quoted(name), family(part.columns[name]), name)
     if family(part.columns.get("attributes", "")) == "struct":
         for inner, kind, *_ in foreign.cursor.rows(compose.describe_fields("attributes", PART)):
             if inner == column:
-                return _Cell(compose.field("attributes", inner), family(kind), False, column)
+                return _Cell(compose.field("attributes", inner), family(kind), "attributes", inner)
     return None
+
+
+def _numeric(of: Expectation) -> bool:
+    bounded = of.min is not None or of.max is not None
+    return of.otherwise != "report" and (bounded or of.type in {"number", "integer"})
+
+
+def _bounds(cells: Mapping[Expectation, _Cell | None]) -> Clips:
+    """Find the bounds of what is clipped; of two expectations of one column the tighter ones count."""
+    found: dict[tuple[str, str], tuple[float | None, float | None]] = {}
+    for e, cell in cells.items():
+        if e.otherwise == "clip" and cell is not None:
+            where = (cell.column, cell.field)
+            least, most = found.get(where, (None, None))
+            found[where] = (
+                max((bound for bound in (least, e.min) if bound is not None), default=None),
+                min((bound for bound in (most, e.max) if bound is not None), default=None),
+            )
+    return found
 
 
 def _add_own(foreign: Foreign, what: str, origins: list[Origin], roles_of: Callable[[Part], Mapping[str, str]]) -> None:
@@ -217,7 +238,7 @@ def _look(
         if count and check.row is None:
             first = checking.first_fault(foreign.cursor, fault, cell.value)
         check.note(count, *first, label)
-        if count and (check.outcome == "quarantined" or (check.outcome == "clipped" and not cell.whole)):
+        if count and check.outcome == "quarantined":
             check.asides[file] = checking.faulty_rows(foreign.cursor, [fault])[0]
     for place, check, cell in here:
         if check.what == "unique":
@@ -235,7 +256,7 @@ def _repeated(foreign: Foreign, place: int, check: _Check, origins: list[Origin]
 def _judged(
     found: list[_Check],
     origins: list[Origin],
-    clips: list[dict[str, tuple[float | None, float | None]]],
+    clips: list[Clips],
     rows: int,
     at: int,
 ) -> Screening:

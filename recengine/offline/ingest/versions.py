@@ -19,7 +19,7 @@ from recengine.offline.ingest.roles import find_roles
 from recengine.offline.ingest.write import MAX_TIME, Aside, SourceReport, Write, encode
 from recengine.store import compose
 from recengine.store.catalog import Owner, VersionSink, attributes
-from recengine.store.files import Origin, Part
+from recengine.store.files import Clips, Origin, Part
 from recengine.store.kinds import family
 
 __all__ = ("ingest_versions",)
@@ -60,7 +60,7 @@ def _file(
     origin: Origin,
     before: int,
     aside: Aside,
-    clips: Mapping[str, tuple[float | None, float | None]],
+    clips: Clips,
 ) -> tuple[int, int, Counter[str]]:
     owner: Owner = "item" if source == "items" else "user"
     where = f"{source} {origin.label}" if origin.label != source else source

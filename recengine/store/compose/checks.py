@@ -5,6 +5,7 @@ A missing value (NULL, an empty text, NaN, an empty list) is at fault only where
 
 from collections.abc import Mapping, Sequence
 
+from recengine.store.compose.attributes import field
 from recengine.store.compose.names import literal, quoted
 
 __all__ = (
@@ -149,14 +150,17 @@ def insert_described(what: str, identity: str, relation: str) -> str:
     return f"INSERT INTO staged_described SELECT {literal(what)}, CAST({identity} AS VARCHAR) FROM {quoted(relation)}"
 
 
-def clipped(columns: Mapping[str, tuple[str, str, float | None, float | None]], relation: str, base: str) -> str:
-    """Let `relation` be a view of `base` whose numbers are clipped: {column: (family, kind, least, most)}.
+def clipped(
+    clips: Mapping[tuple[str, str], tuple[str, str, float | None, float | None]], relation: str, base: str
+) -> str:
+    """Let `relation` be a view of `base` whose numbers are clipped: {(column, field): (family, kind, least, most)}.
 
     A column keeps its type; of integers the nearest ones within the bounds are taken.
     """
-    replaced = []
-    for column, (family, kind, least, most) in columns.items():
-        name = quoted(column)
+    replaced: dict[str, str] = {}
+    updated: dict[str, list[str]] = {}
+    for (column, inner), (family, kind, least, most) in clips.items():
+        name = field(column, inner) if inner else quoted(column)
         number = number_of(name, family)
         whole = family == "integer"
         cases = []
@@ -166,6 +170,13 @@ def clipped(columns: Mapping[str, tuple[str, str, float | None, float | None]], 
         if most is not None:
             to = f"floor({most!r})" if whole else repr(most)
             cases.append(f"WHEN {number} > {most!r} THEN CAST({to} AS {kind})")
-        replaced.append(f"CASE {' '.join(cases)} ELSE {name} END AS {name}")
-    what = f"SELECT * REPLACE ({', '.join(replaced)}) FROM {quoted(base)}"
+        value = f"CASE {' '.join(cases)} ELSE {name} END"
+        if inner:
+            updated.setdefault(quoted(column), []).append(f"{quoted(inner)} := {value}")
+        else:
+            replaced[quoted(column)] = value
+    for name, fields in updated.items():
+        replaced[name] = f"CASE WHEN {name} IS NOT NULL THEN struct_update({name}, {', '.join(fields)}) END"
+    listed = ", ".join(f"{value} AS {name}" for name, value in replaced.items())
+    what = f"SELECT * REPLACE ({listed}) FROM {quoted(base)}"
     return f"CREATE OR REPLACE TEMP VIEW {quoted(relation)} AS {what}"
