@@ -19,6 +19,7 @@ cdef enum:
     WALK_LIMIT = 24  # a list up to so many times as long as the candidates is walked, a longer one searched
     MOST_ANCHORS = 100
     LANES = 8
+    CHUNK = 128  # entries of a list, or candidates, that go through a loop together
     FILLED = 0
     NO_ROOM = 1
     NOT_THERE = 2
@@ -150,11 +151,10 @@ def strength(const int32_t[::1] anchors, const int32_t[::1] items, const uint64_
 
     Scratch: `marks`, a bit an item, all zero on entry and on return; `slot` (items,); `sums` (n,).
     """
-    cdef int64_t j, at, n = items.shape[0], known = start.shape[0]
-    cdef int32_t item, x, size
-    cdef uint64_t entry, bit
+    cdef int64_t j, n = items.shape[0], known = start.shape[0]
+    cdef int32_t item, x
+    cdef uint64_t bit
     cdef double rarity
-    cdef const uint64_t *mine
     for j in range(n):
         sums[j] = 0
         item = items[j]
@@ -167,21 +167,46 @@ def strength(const int32_t[::1] anchors, const int32_t[::1] items, const uint64_
         x = anchors[j]
         if not 0 <= x < known or length[x] == 0:
             continue
-        mine, size, rarity = &entries[start[x]], length[x], _rarity(total[x])
-        if size <= WALK_LIMIT * n:
-            for at in range(size):
-                entry = mine[at]
-                if marks[entry >> 38] >> (entry >> 32 & 63) & 1:
-                    sums[slot[entry >> 32]] += <double> <uint32_t> entry * rarity
+        rarity = _rarity(total[x])
+        if length[x] <= WALK_LIMIT * n:
+            _walk(&entries[start[x]], length[x], rarity, &marks[0], &slot[0], &sums[0])
         else:
-            _look_up(items, known, mine, size, rarity, slot, sums)
+            _look_up(items, known, &entries[start[x]], length[x], rarity, slot, sums)
+    j = 0
+    while j < n:
+        _scale(&items[j], min(n - j, CHUNK), known, total, &marks[0], slot, sums, &out[j])
+        j += CHUNK
+
+
+cdef void _walk(const uint64_t *mine, int64_t size, double rarity, const uint64_t *marks, const int32_t *slot, double *sums) noexcept nogil:
+    """Add what a list says of the candidates in it. Which entries these are no branch predictor guesses, so they are gathered first, without one."""
+    cdef uint64_t hits[CHUNK]
+    cdef int64_t at = 0, j, met
+    while at < size:
+        met = 0
+        for j in range(at, min(at + CHUNK, size)):
+            hits[met] = mine[j]
+            met += marks[mine[j] >> 38] >> (mine[j] >> 32 & 63) & 1
+        for j in range(met):
+            sums[slot[hits[j] >> 32]] += <double> <uint32_t> hits[j] * rarity
+        at += CHUNK
+
+
+cdef void _scale(const int32_t *items, int64_t n, int64_t known, const int64_t[::1] total, uint64_t *marks, const int32_t[::1] slot,
+                 const double[::1] sums, float *out) noexcept nogil:
+    """Turn sums of up to `CHUNK` candidates into strengths, and unmark them."""
+    cdef double gathered[CHUNK]
+    cdef double degree[CHUNK]
+    cdef int64_t j
+    cdef int32_t item
     for j in range(n):
         item = items[j]
-        out[j] = 0
+        gathered[j], degree[j] = 0, 1
         if 0 <= item < known:
             marks[item >> 6] = 0
-            if sums[slot[item]] > 0:
-                out[j] = <float> (sums[slot[item]] * _rarity(total[item]))
+            gathered[j], degree[j] = sums[slot[item]], <double> max(total[item], <int64_t> 1)
+    for j in range(n):
+        out[j] = <float> (gathered[j] * (1 / sqrt(degree[j]))) if gathered[j] > 0 else 0
 
 
 cdef void _look_up(const int32_t[::1] items, int64_t known, const uint64_t *mine, int32_t size, double rarity, const int32_t[::1] slot,

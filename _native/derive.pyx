@@ -14,7 +14,7 @@ cdef extern from *:
         if (op == RATIO) { ROW(x / y) }
         else if (op == PRODUCT) { ROW(x * y) }
         else if (op == DIFFERENCE) { ROW(x - y) }
-        else { ROW(x == y ? 1.0f : (x < y || x > y) ? 0.0f : NAN) }
+        else { ROW(x == y ? 1.0f : ((x < y) | (x > y)) ? 0.0f : NAN) }
     }
     """
     void derive_row(int op, const float *a, int wide_a, const float *b, int wide_b, float *out, int64_t n) noexcept nogil

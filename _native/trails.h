@@ -19,13 +19,15 @@
 enum { ENGAGED = 1, VIEWED = 2, CONVERTED = 4, REJECTED = 8, RATED = 16 };
 #define MET_BITS 8192
 enum { USER_VALUES = 17, SESSION_VALUES = 5, PAIR_VALUES = 7 };
+#define TOGETHER 64 /* items that are looked up before their values are written, row by row */
 
 typedef struct { int32_t category, brand; float price; int32_t unused; } Lane; /* 16 bytes: never on two cache lines */
 typedef struct { const int64_t *indptr, *times; const Lane *lanes; int64_t items, categories, brands; int plain; } Lanes;
 typedef struct { const int32_t *item; const int64_t *time; const uint8_t *flags; const double *amount; } Events;
 typedef struct { int64_t windows[3], history, session; const int64_t *terms; } Lookback;
-typedef struct { int32_t key, count; float idle, share; } Cell; /* `idle`: since its latest event; `share`: see `finish` */
-typedef struct { Cell *cells; uint32_t factor; int shift; } Tally;
+/* `idle`: since its latest event; `told` is the count and `share` the part of all, once `finished` */
+typedef struct { int32_t key; union { int32_t count; float told; }; float idle, share; } Cell;
+typedef struct { Cell *cells; uint32_t factor; int shift, own; } Tally; /* own: every key has its own cell */
 
 typedef struct {
     Tally item, category, brand;
@@ -68,9 +70,11 @@ static inline Lane lane_at(const Lanes *l, int32_t item, int64_t t) {
     return lo > l->indptr[item] ? l->lanes[lo - 1] : none;
 }
 
+#define FEW 1024 /* keys that get a cell each where many items are asked about: no branch predictor guesses which of them collide */
+
 /* How many cells a tally of so many events takes at most: an open hash has twice as many cells as keys or more. */
-static inline int64_t most_cells(int64_t events) {
-    int64_t size = 32;
+static inline int64_t most_cells(int64_t events, int items) {
+    int64_t size = items ? FEW : 32;
     while (size < 4 * events) size *= 2;
     return size;
 }
@@ -80,20 +84,23 @@ static const Cell NEVER = {.key = -1, .idle = NAN}; /* what was not met */
 #define GOLDEN UINT32_C(2654435769) /* 2^32 / golden ratio: Knuth, The Art of Computer Programming 3, section 6.4 */
 
 /* Begin a tally of events by keys 0 .. `keys` - 1: every key has its own cell where they are few. Returns where the room ends. */
-static inline Cell *tally_over(Tally *tally, Cell *cells, int64_t events, int64_t keys) {
+static inline Cell *tally_over(Tally *tally, Cell *cells, int64_t events, int64_t keys, int items) {
+    const int few = items && keys <= FEW;
     int bits = 4;
-    while ((INT64_C(1) << bits) < 2 * events && (INT64_C(1) << bits) < keys) bits++;
+    while (((INT64_C(1) << bits) < 2 * events || few) && (INT64_C(1) << bits) < keys) bits++;
     int own = keys <= INT64_C(2) << bits;
     bits += own && keys > INT64_C(1) << bits;
     tally->cells = cells;
     tally->shift = 32 - bits;
     tally->factor = own ? UINT32_C(1) << tally->shift : GOLDEN;
+    tally->own = own;
     for (Cell *end = cells + (INT64_C(1) << bits); cells < end; cells++) *cells = NEVER;
     return cells;
 }
 
 /* The cell of a key, or the empty one that it would have. */
 static inline Cell *cell_of(const Tally *tally, int32_t key) {
+    if (tally->own) return tally->cells + key; /* whether it was met no branch predictor guesses */
     uint32_t mask = (UINT32_C(1) << (32 - tally->shift)) - 1, at = (uint32_t)key * tally->factor >> tally->shift;
     while ((tally->cells[at].key != key) & (tally->cells[at].key >= 0)) at = (at + 1) & mask;
     return tally->cells + at;
@@ -164,10 +171,10 @@ static inline void look_at(Look *k, Events e, int64_t length, int timed, const L
     int32_t category = 0, category_count = 0, brand = 0, brand_count = 0;
     double price = 0;
     Tally items_of = {0}, categories, brands;
-    cells = tally_over(&categories, cells, end - first, lanes->categories);
-    cells = tally_over(&brands, cells, end - first, lanes->brands);
+    cells = tally_over(&categories, cells, end - first, lanes->categories, items);
+    cells = tally_over(&brands, cells, end - first, lanes->brands, items);
     if (items) {
-        tally_over(&items_of, cells, end - first, INT64_C(1) << 31);
+        tally_over(&items_of, cells, end - first, INT64_C(1) << 31, items);
         memset(k->met, 0, sizeof k->met);
     }
     for (int64_t i = end - 1; i >= first; i--) {
@@ -248,35 +255,51 @@ static void user_of(const Look *k, const Lookback *b, float *out) {
     *out++ = when(k->timed, (double)(k->end - i));
 }
 
-/* What was counted of a category, with its share. */
-static inline Cell finished(const Look *k, Cell category) {
-    category.share = ratio(category.count, k->categorised);
-    return category;
+static inline float share_of(const Look *k, int32_t count) { return ratio(count, k->categorised); }
+
+static const Cell MISSING = {.key = -1, .told = NAN, .idle = NAN, .share = NAN}; /* of what has no category or no brand */
+
+/* Counts of all cells of a tally become numbers, and shares are filled in. Returns what was never met, the same way. */
+static inline Cell finished(const Look *k, const Tally *tally) {
+    Cell never = NEVER;
+    if (tally->cells)
+        for (Cell *cell = tally->cells, *end = cell + (INT64_C(1) << (32 - tally->shift)); cell < end; cell++) {
+            cell->share = share_of(k, cell->count);
+            cell->told = (float)cell->count;
+        }
+    never.share = share_of(k, 0);
+    never.told = 0;
+    return never;
 }
 
-/* The values of the user with one item, of what is known of it, its category and its brand. */
-static inline void pair_of(Lane lane, Cell item, Cell category, Cell brand, float *out, int64_t stride) {
-    out[0] = (float)item.count;
-    out[stride] = item.idle;
-    out[2 * stride] = when(lane.category >= 0, category.count);
-    out[3 * stride] = lane.category >= 0 ? category.share : NAN;
-    out[4 * stride] = lane.category >= 0 ? category.idle : NAN;
-    out[5 * stride] = when(lane.brand >= 0, brand.count);
-    out[6 * stride] = lane.brand >= 0 ? brand.idle : NAN;
-}
-
-/* One user with many items: out (PAIR_VALUES, n). */
-static void pairs_of(const Look *k, const Lanes *lanes, const int32_t *items, int64_t n, float *out) {
-    for (Cell *cell = k->category.cells, *end = cell + (INT64_C(1) << (32 - k->category.shift)); cell < end; cell++) *cell = finished(k, *cell);
-    const Cell never = finished(k, NEVER);
-    for (int64_t j = 0; j < n; j++) {
-        const Lane lane = lane_at(lanes, items[j], k->moment);
-        const uint32_t bit = met_bit(items[j]);
-        const int maybe = k->met[bit / 64] >> bit % 64 & (items[j] >= 0);
-        const Cell item = maybe ? *cell_of(&k->item, items[j]) : NEVER;
-        const Cell category = lane.category >= 0 ? *cell_of(&k->category, lane.category) : never;
-        const Cell brand = lane.brand >= 0 ? *cell_of(&k->brand, lane.brand) : NEVER;
-        pair_of(lane, item, category, brand, out + j, n);
+/* One user with many items: those rows of out (PAIR_VALUES, n) that are `wanted`, a bit each. */
+static void pairs_of(const Look *k, const Lanes *lanes, const int32_t *items, int64_t n, unsigned wanted, float *out) {
+    const Cell never = finished(k, &k->item);
+    finished(k, &k->category);
+    finished(k, &k->brand);
+    const Cell *item[TOGETHER], *category[TOGETHER], *brand[TOGETHER];
+    for (int64_t begin = 0; begin < n; begin += TOGETHER) {
+        const int rows = n - begin < TOGETHER ? (int)(n - begin) : TOGETHER;
+        for (int j = 0; j < rows; j++) {
+            const int32_t asked = items[begin + j];
+            const Lane lane = lane_at(lanes, asked, k->moment);
+            category[j] = lane.category >= 0 ? cell_of(&k->category, lane.category) : &MISSING;
+            brand[j] = lane.brand >= 0 ? cell_of(&k->brand, lane.brand) : &MISSING;
+            const uint32_t bit = met_bit(asked);
+            item[j] = &never;
+            if (k->met[bit / 64] >> bit % 64 & (asked >= 0)) item[j] = cell_of(&k->item, asked);
+        }
+        for (int v = 0; v < PAIR_VALUES; v++) {
+            const Cell **cells = v < 2 ? item : v < 5 ? category : brand;
+            float *row = out + v * n + begin;
+            if (!(wanted >> v & 1)) continue;
+            if (v == 0 || v == 2 || v == 5)
+                for (int j = 0; j < rows; j++) row[j] = cells[j]->told;
+            else if (v == 3)
+                for (int j = 0; j < rows; j++) row[j] = cells[j]->share;
+            else
+                for (int j = 0; j < rows; j++) row[j] = cells[j]->idle;
+        }
     }
 }
 
@@ -295,8 +318,15 @@ static void row_of(Events events, int64_t length, int timed, const Lanes *lanes,
             met.idle = idle_at(t, events.time[i], k.timed);
         }
     const Lane lane = lane_at(lanes, item, t);
-    const Cell category = finished(&k, lane.category >= 0 ? *cell_of(&k.category, lane.category) : NEVER);
+    const Cell category = lane.category >= 0 ? *cell_of(&k.category, lane.category) : NEVER;
     const Cell brand = lane.brand >= 0 ? *cell_of(&k.brand, lane.brand) : NEVER;
-    pair_of(lane, met, category, brand, out + (USER_VALUES + SESSION_VALUES) * stride, stride);
+    out += (USER_VALUES + SESSION_VALUES) * stride;
+    out[0] = (float)met.count;
+    out[stride] = met.idle;
+    out[2 * stride] = when(lane.category >= 0, category.count);
+    out[3 * stride] = lane.category >= 0 ? share_of(&k, category.count) : NAN;
+    out[4 * stride] = category.idle;
+    out[5 * stride] = when(lane.brand >= 0, brand.count);
+    out[6 * stride] = brand.idle;
 }
 #endif

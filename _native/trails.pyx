@@ -32,10 +32,10 @@ cdef extern from "trails.h" nogil:
         int32_t key
     ctypedef struct Look:
         int64_t first
-    int64_t most_cells(int64_t events)
+    int64_t most_cells(int64_t events, int items)
     void look_at(Look *k, Events events, int64_t length, int timed, const Lanes *lanes, int64_t t, const Lookback *b, Cell *cells, int items)
     void user_of(const Look *k, const Lookback *b, float *out)
-    void pairs_of(const Look *k, const Lanes *lanes, const int32_t *items, int64_t n, float *out)
+    void pairs_of(const Look *k, const Lanes *lanes, const int32_t *items, int64_t n, unsigned wanted, float *out)
     void row_of(Events events, int64_t length, int timed, const Lanes *lanes, int64_t t, const Lookback *b, int32_t item, Cell *cells,
                 float *out, int64_t stride)
 
@@ -79,12 +79,13 @@ cdef Events _events(const int32_t[::1] item, const int64_t[::1] time, const uint
 
 def cells(int64_t events, Spans spans not None, int tallies):
     """How many bytes of scratch the tallies of so many events take."""
-    return tallies * most_cells(min(events, spans.c.history)) * <int64_t> sizeof(Cell)
+    return tallies * most_cells(min(events, spans.c.history), tallies == 3) * <int64_t> sizeof(Cell)
 
 
 def read(const int32_t[::1] item, const int64_t[::1] time, const uint8_t[::1] flags, const double[::1] amount, bint timed, Versions versions not None,
-         Spans spans not None, int64_t t, const int32_t[::1] items, float[::1] own, float[:, ::1] pairs):
-    """Fill `own` (22,) with the values of the user and the current visit, and `pairs` (7, n) with those of the user and each item; either may be None."""
+         Spans spans not None, int64_t t, const int32_t[::1] items, float[::1] own, unsigned wanted, float[:, ::1] pairs):
+    """Fill `own` (22,) with the values of the user and the current visit, and the rows `wanted` (bits) of `pairs` (7, n)
+    with those of the user and each item; `own` and `items` may be None."""
     cdef Look k
     cdef bint some = items is not None and items.shape[0] > 0
     cdef Cell *scratch = <Cell *> malloc(cells(item.shape[0], spans, 3 if some else 2))
@@ -94,7 +95,7 @@ def read(const int32_t[::1] item, const int64_t[::1] time, const uint8_t[::1] fl
     if own is not None:
         user_of(&k, &spans.c, &own[0])
     if some:
-        pairs_of(&k, &versions.c, &items[0], items.shape[0], &pairs[0, 0])
+        pairs_of(&k, &versions.c, &items[0], items.shape[0], wanted, &pairs[0, 0])
     free(scratch)
 
 

@@ -18,6 +18,7 @@ enum { DEFAULT, CENTER, SCALE, LOW, HIGH, MISSING, NUMBERS }; /* of a row of `nu
 #define KNOTS 256
 
 typedef int32_t vi __attribute__((vector_size(VL * 4), aligned(4), may_alias));
+typedef float v8 __attribute__((vector_size(32), aligned(4), may_alias));
 
 ALWAYS vf pick(vi where, vf a, vf b) { return (vf)((where & (vi)a) | (~where & (vi)b)); }
 
@@ -203,28 +204,37 @@ static void lay_rows(const float *tile, int rows, int64_t begin, int64_t end, in
         for (int64_t c = begin; c < end; c++) out[r * width + c] = tile[c * BLOCK + r];
 }
 
-/* A row of a table. */
+/* A row of a table: the last register overlaps the one before, since a tail of single columns took longer than all the rest. */
 ALWAYS void lay_row(const float *from, int64_t columns, float *to) {
     int64_t c = 0;
-    for (; c + VL <= columns; c += VL) *vec(to + c) = *cvec(from + c);
-    for (; c < columns; c++) to[c] = from[c];
+    if (columns >= VL) {
+        for (; c + VL <= columns; c += VL) *vec(to + c) = *cvec(from + c);
+        *vec(to + columns - VL) = *cvec(from + columns - VL);
+    } else if (columns >= 8) {
+        *(v8 *)to = *(const v8 *)from;
+        *(v8 *)(to + columns - 8) = *(const v8 *)(from + columns - 8);
+    } else if (columns >= 4) {
+        _mm_storeu_ps(to, _mm_loadu_ps(from));
+        _mm_storeu_ps(to + columns - 4, _mm_loadu_ps(from + columns - 4));
+    } else
+        for (; c < columns; c++) to[c] = from[c];
 }
 
-/* `values`: S rows, `stride` apart. `constant[s]`: only its first value is read, and stands for all. `tile`: width x BLOCK floats.
+/* `values`: rows `stride` apart; step s reads row `places[s]`. `constant[s]`: only its first value is read, and stands for all. `tile`: width x BLOCK floats.
  * `which`: S x BLOCK. `counts`: missing by step, then unseen by step; they are added to. */
-static void transform_rows(const float *values, int64_t stride, int64_t n, const uint8_t *constant, const int32_t *steps, const float *numbers,
-                           int64_t S, const float *tables, const uint8_t *seen, float *tile, int32_t *which, int64_t width, float *out,
-                           int64_t *counts) {
+static void transform_rows(const float *values, int64_t stride, const int32_t *places, int64_t n, const uint8_t *constant, const int32_t *steps,
+                           const float *numbers, int64_t S, const float *tables, const uint8_t *seen, float *tile, int32_t *which, int64_t width,
+                           float *out, int64_t *counts) {
     float padded[BLOCK];
     for (int64_t begin = 0; begin < n; begin += BLOCK) {
         const int rows = n - begin < BLOCK ? (int)(n - begin) : BLOCK;
         for (int64_t s = 0; s < S; s++) {
             const int32_t *step = steps + s * STEP;
-            const float *x = values + s * stride + begin;
+            const float *x = values + places[s] * stride + begin;
             int64_t missing = 0, unseen = 0;
             if (constant[s]) {
                 if (begin) continue; /* it stands in the tile already */
-                for (int i = 0; i < BLOCK; i++) padded[i] = values[s * stride];
+                for (int i = 0; i < BLOCK; i++) padded[i] = *x;
                 transform_block(padded, BLOCK, step, numbers + s * NUMBERS, tables, seen, tile, which + s * BLOCK, &missing, &unseen);
                 counts[s] += missing ? n : 0;
                 counts[S + s] += unseen ? n : 0;

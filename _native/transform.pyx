@@ -9,7 +9,7 @@ from libc.string cimport memset
 
 cdef extern from "transform.h" nogil:
     enum: OP, COLUMN, WIDTH, AT, LENGTH, SEEN, LOW, CURVE, TABLE, CYCLIC, KNOTS, BLOCK
-    void transform_rows(const float *values, int64_t stride, int64_t n, const uint8_t *constant, const int32_t *steps, const float *numbers,
+    void transform_rows(const float *values, int64_t stride, const int32_t *places, int64_t n, const uint8_t *constant, const int32_t *steps, const float *numbers,
                         int64_t S, const float *tables, const uint8_t *seen, float *tile, int32_t *which, int64_t width, float *out,
                         int64_t *counts) noexcept
 
@@ -43,32 +43,41 @@ def check(const int32_t[:, ::1] steps, const float[:, ::1] numbers, const float[
     return _bad(steps, numbers, tables, seen, width)
 
 
-def transform(const float[:, :] values, const uint8_t[::1] constant, const int32_t[:, ::1] steps, const float[:, ::1] numbers,
-              const float[::1] tables, const uint8_t[::1] seen, float[:, ::1] out, int64_t[:, ::1] counts):
+def transform(const float[:, :] values, const int32_t[::1] places, const uint8_t[::1] constant, const int32_t[:, ::1] steps,
+              const float[:, ::1] numbers, const float[::1] tables, const uint8_t[::1] seen, float[:, ::1] out, int64_t[:, ::1] counts):
     """Fill `out` (n, width), and add to `counts` (2, S): rows missing, rows with an unseen category.
 
-    `values` (S, n) has contiguous rows. The caller has checked the steps.
+    `values` (R, n) has contiguous rows, of which step s reads `places[s]`; without places R is S. The caller has checked the steps.
+    Returns the first place that is no row, or -1.
     """
-    cdef int64_t S = values.shape[0], n = values.shape[1], i
+    cdef int64_t S = steps.shape[0], n = values.shape[1], i
+    if places is not None:
+        for i in range(S):
+            if not 0 <= places[i] < values.shape[0]:
+                return i
     if n == 0 or S == 0:
-        return
+        return -1
     cdef const float *table = &tables[0] if tables.shape[0] else NULL
     cdef const uint8_t *known = &seen[0] if seen.shape[0] else NULL
-    # Counts, then the tile, then rows of tables.
-    cdef int64_t *scratch = <int64_t *> malloc(2 * S * sizeof(int64_t) + (out.shape[1] + S) * BLOCK * 4)
+    # Counts, then the tile, then rows of tables, then places.
+    cdef int64_t *scratch = <int64_t *> malloc(2 * S * sizeof(int64_t) + (out.shape[1] + S) * BLOCK * 4 + S * 4)
     if scratch == NULL:
         raise MemoryError
     memset(scratch, 0, 2 * S * sizeof(int64_t))
     cdef float *tile = <float *> (scratch + 2 * S)
     cdef int32_t *which = <int32_t *> (tile + out.shape[1] * BLOCK)
+    cdef int32_t *place = which + S * BLOCK
+    for i in range(S):
+        place[i] = <int32_t> i if places is None else places[i]
     if n <= 4096:  # shorter than handing the interpreter over and back
-        transform_rows(&values[0, 0], values.strides[0] // 4, n, &constant[0], &steps[0, 0], &numbers[0, 0], S, table, known, tile, which,
+        transform_rows(&values[0, 0], values.strides[0] // 4, place, n, &constant[0], &steps[0, 0], &numbers[0, 0], S, table, known, tile, which,
                        out.shape[1], &out[0, 0], scratch)
     else:
         with nogil:
-            transform_rows(&values[0, 0], values.strides[0] // 4, n, &constant[0], &steps[0, 0], &numbers[0, 0], S, table, known, tile, which,
-                           out.shape[1], &out[0, 0], scratch)
+            transform_rows(&values[0, 0], values.strides[0] // 4, place, n, &constant[0], &steps[0, 0], &numbers[0, 0], S, table, known, tile,
+                           which, out.shape[1], &out[0, 0], scratch)
     for i in range(S):
         counts[0, i] += scratch[i]
         counts[1, i] += scratch[S + i]
     free(scratch)
+    return -1

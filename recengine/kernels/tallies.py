@@ -13,9 +13,11 @@ from recengine.errors import EngineFault, ShapeError
 from recengine.kernels import array, positive
 from recengine.types import F32, F64, I32, I64, Mask
 
-__all__ = ("N_VALUES", "Tallies", "sweep")
+__all__ = ("ALL", "N_VALUES", "Tallies", "sweep")
 
 N_VALUES = 13
+ALL = (1 << N_VALUES) - 1
+"""All values are wanted."""
 _F32, _F64, _I32, _I64, _U8 = (np.dtype(t) for t in (np.float32, np.float64, np.int32, np.int64, np.uint8))
 
 
@@ -84,7 +86,7 @@ class Tallies:
         """Reach the hour of `t`; an older one changes nothing. Cost: 0.1 us, and the events that waited for it."""
         self._native.advance(t)
 
-    def read(self, items: I32, t: int, since: I64, out: F32) -> None:
+    def read(self, items: I32, t: int, since: I64, out: F32, wanted: int = ALL) -> None:
         """Write the values of `items` as of `t`, after all that was folded up to its hour.
 
         Windows end with the hour reached: a `t` before it reads as that hour.
@@ -95,16 +97,17 @@ class Tallies:
         t : microseconds.
         since : (n_items,) int64, when each was first known, NO_TIME where nobody says; beyond it, nobody does.
         out : (13, n) float32, C-contiguous.
+        wanted : bit k = row k is written; all others of `out` stay as they are.
 
         Raises
         ------
         ShapeError : an argument has the wrong shape or dtype, or an item is negative.
 
-        Cost: 1 us, and 10 ns an item.
+        Cost: 1 us, and 3 to 6 ns an item.
         """
         items = array("items", items, _I32, None)
         since = array("since", since, _I64, None)
-        bad: int = self._native.read(items, t, since, _writable(out, len(items)))
+        bad: int = self._native.read(items, t, since, wanted, _writable(out, len(items)))
         if bad >= 0:
             raise _negative("items", items)
 

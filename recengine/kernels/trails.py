@@ -15,6 +15,7 @@ from recengine.kernels import array, bad_indptr, positive
 from recengine.types import F32, F64, I32, I64, NO_TIME
 
 __all__ = (
+    "ALL_PAIRS",
     "MOST",
     "PAIR",
     "SESSION",
@@ -33,6 +34,8 @@ __all__ = (
 
 USER, SESSION, PAIR = 17, 5, 7
 """How many values there are of each."""
+ALL_PAIRS = (1 << PAIR) - 1
+"""All values of a user with an item are wanted."""
 MOST = 10_000
 """Events that are looked at, at most."""
 U8: TypeAlias = npt.NDArray[np.uint8]
@@ -42,7 +45,7 @@ Spans: TypeAlias = Any
 """How far to look back; made by `spans`."""
 _TERMS = np.arange(MOST + 1, dtype=np.float64)
 _TERMS = np.rint(_TERMS * np.log2(np.maximum(_TERMS, 1)) * 2.0**32).astype(np.int64)
-_I32, _I64, _U8, _F64 = np.dtype(np.int32), np.dtype(np.int64), np.dtype(np.uint8), np.dtype(np.float64)
+_I32, _I64, _U8, _F32, _F64 = (np.dtype(t) for t in (np.int32, np.int64, np.uint8, np.float32, np.float64))
 
 
 class Events(NamedTuple):
@@ -104,7 +107,16 @@ def spans(windows: tuple[int, int, int], history: int, session: int) -> Spans:
 
 
 def read(
-    events: Events, timed: bool, versions: Versions, spans: Spans, t: int, items: I32 | None, *, user: bool = True
+    events: Events,
+    timed: bool,
+    versions: Versions,
+    spans: Spans,
+    t: int,
+    items: I32 | None,
+    *,
+    user: bool = True,
+    wanted: int = ALL_PAIRS,
+    out: F32 | None = None,
 ) -> tuple[F32, F32]:
     """Read what a user's latest events before t say of the user, the current visit, and the user with n items.
 
@@ -115,6 +127,8 @@ def read(
     t : microseconds.
     items : (n,) int32; one that `versions` does not hold has neither category nor brand; None = none.
     user : False: the first of what is returned is left empty.
+    wanted : bit k = row k of the values with items is written; others are what they were.
+    out : (PAIR, n) float32, C-contiguous, to write those to; None = a new one.
 
     Returns
     -------
@@ -126,11 +140,15 @@ def read(
 
     Cost: 2 us, about 6 ns an event looked at and 4 ns an item.  Oracle: tests/oracles/trails.py
     """
-    wanted = None if items is None else array("items", items, _I32, None)
+    asked = None if items is None else array("items", items, _I32, None)
+    n = 0 if asked is None else len(asked)
     own = np.empty(USER + SESSION if user else 0, np.float32)
-    pairs = np.empty((PAIR, 0 if wanted is None else len(wanted)), np.float32)
-    _native.read(*_checked(events), timed, versions, spans, t, wanted, own if user else None, pairs)
-    return own, pairs
+    if out is None:
+        out = np.empty((PAIR, n), np.float32)
+    elif array("out", out, _F32, PAIR, n) is not out or not out.flags.writeable:
+        raise ShapeError("out: expected a C-contiguous array that can be written to")
+    _native.read(*_checked(events), timed, versions, spans, t, asked, own if user else None, wanted, out)
+    return own, out
 
 
 def read_rows(

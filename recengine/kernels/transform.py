@@ -31,13 +31,14 @@ def transform(
     counts: I64,
     *,
     width: int,
+    places: I32 | None = None,
     out: F32 | None = None,
 ) -> F32:
     """Turn S features of n items into a matrix.
 
     Parameters
     ----------
-    values : (S, n) float32, NaN = missing; rows may lie apart, so that a part of a wider buffer is taken as it is.
+    values : (R, n) float32, NaN = missing; rows may lie apart, so that a part of a wider buffer is taken as it is.
     constant : (S,) uint8; 1 = all items have the first value, and only that one is read.
     steps : (S, 6) int32: what to do (`AFFINE` ...), first column, columns, start in `tables`, length (knots of a curve,
         codes of a table), start in `seen` (-1: all codes of the table are seen). Columns follow one another.
@@ -46,6 +47,7 @@ def transform(
     seen : uint8 by row of a table; 0 = a code that is counted as unseen.
     counts : (2, S) int64, writable; rows that were missing and rows of an unseen code are added.
     width : columns of the matrix.
+    places : (S,) int32, the row of `values` that each step reads; None = R is S, and each reads its own.
     out : (n, width) float32 to write to; None = a new one.
 
     Returns
@@ -54,15 +56,19 @@ def transform(
 
     Raises
     ------
-    ShapeError : an argument has the wrong shape or dtype, or a step reaches outside its arrays.
+    ShapeError : an argument has the wrong shape or dtype, or a step or a place reaches outside its arrays.
 
     Cost: 0.25 ns a scaled number, 0.8 a logarithm, 3 a curve, and 3 us a call.  Oracle: tests/oracles/transform.py
     """
     if not (isinstance(values, np.ndarray) and values.dtype == _F32 and values.ndim == 2 and values.strides[1] == 4):
         values = array("values", values, _F32, None, None)
-    features, n = values.shape
-    if values.strides[0] % 4 or (features > 1 and values.strides[0] < 4 * n):
+    rows, n = values.shape
+    if values.strides[0] % 4 or (rows > 1 and values.strides[0] < 4 * n):
         values = np.ascontiguousarray(values)
+    features = rows
+    if places is not None:
+        places = array("places", places, _I32, None)
+        features = len(places)
     constant = array("constant", constant, _U8, features)
     steps, numbers = array("steps", steps, _I32, features, 6), array("numbers", numbers, _F32, features, 6)
     tables, seen = array("tables", tables, _F32, None), array("seen", seen, _U8, None)
@@ -75,5 +81,7 @@ def transform(
         out = np.empty((n, width), np.float32)
     elif array("out", out, _F32, n, width) is not out:
         raise ShapeError("out: expected an array that can be written to in place, got one that is strided")
-    _native.transform(values, constant, steps, numbers, tables, seen, out, counts)
+    bad = _native.transform(values, places, constant, steps, numbers, tables, seen, out, counts)
+    if bad >= 0:
+        raise ShapeError(f"places: expected rows of values, 0 to {rows - 1}, not at step {bad}")
     return out

@@ -19,7 +19,7 @@ from recengine.features.attributes import attribute_value
 from recengine.features.covisits import anchors_of
 from recengine.features.definition import AttributeOf, Feature
 from recengine.features.lanes import Labels, Lanes
-from recengine.features.pairs import read_pairs
+from recengine.features.pairs import ALL_PAIRS, read_pairs
 from recengine.features.session import SESSION_VALUES
 from recengine.features.signals import BUCKET, ENGAGED
 from recengine.features.timelines import NOTHING, Told
@@ -114,13 +114,23 @@ class UserRows:
         ]
         self._retold = object()  # after it: who has this token sees these timelines
 
-    def of(self, asked: Asked, state: State, lanes: Lanes, items: I32 | None = None) -> tuple[Row, F32 | None]:
+    def of(
+        self,
+        asked: Asked,
+        state: State,
+        lanes: Lanes,
+        items: I32 | None = None,
+        out: F32 | None = None,
+        wanted: int = ALL_PAIRS,
+    ) -> tuple[Row, F32 | None]:
         """Return the row of who asks.
 
         Parameters
         ----------
         state : what is known of users.
         items : (n,) int32: `PAIR_VALUES` of these are returned too, float32 (7, n), which is one look at the trail.
+        out : where to write these; None = a new array.
+        wanted : bit k = row k of these is written.
 
         Cost: 2 us where it is kept; else 5 us, 6 ns an event that is looked at, 1 us an attribute.
         """
@@ -128,7 +138,7 @@ class UserRows:
         length = len(trail.time)
         if user < 0 or not asked.own or not trail.timed or (length and trail.time[-1] >= t):
             self.misses += 1
-            row, pairs, _ = self._made(user, trail, state.users, lanes, t, items)
+            row, pairs, _ = self._made(user, trail, state.users, lanes, t, items, out, wanted)
             return row, pairs
         # Before the row is made: what is said meanwhile makes it old.
         tokens = self._token(lanes), state.description(user), self._retold
@@ -138,10 +148,10 @@ class UserRows:
                 self._kept.move_to_end(user)
         if kept is not None and kept.length == length and kept.at <= t < kept.until and kept.told == tokens:
             self.hits += 1
-            pairs = None if items is None else read_pairs(trail, lanes, t, items, self.look)
+            pairs = None if items is None else read_pairs(trail, lanes, t, items, self.look, out, wanted)
             return self._since(kept, t), pairs
         self.misses += 1
-        row, pairs, until = self._made(user, trail, state.users, lanes, t, items)
+        row, pairs, until = self._made(user, trail, state.users, lanes, t, items, out, wanted)
         visit = int(row.values[_COUNTED - 1])
         began, last = (int(trail.time[-visit]), int(trail.time[-1])) if visit else (0, 0)
         with self._lock:
@@ -176,7 +186,15 @@ class UserRows:
         return Row(values, row.anchors)
 
     def _made(
-        self, user: int, trail: Trail, users: Catalogue, lanes: Lanes, t: int, items: I32 | None
+        self,
+        user: int,
+        trail: Trail,
+        users: Catalogue,
+        lanes: Lanes,
+        t: int,
+        items: I32 | None,
+        out: F32 | None,
+        wanted: int,
     ) -> tuple[Row, F32 | None, int]:
         """Compute a row, and say until when it stays so: the end of the hour, or what a timeline says."""
         values = np.full(self._size, np.nan, np.float32)
@@ -184,7 +202,7 @@ class UserRows:
         if items is None:
             values[:_COUNTED] = read_user(trail, lanes, t, self.look)
         else:
-            values[:_COUNTED], pairs = read_trail(trail, lanes, t, items, self.look)
+            values[:_COUNTED], pairs = read_trail(trail, lanes, t, items, self.look, out, wanted)
         until = (t // BUCKET + 1) * BUCKET
         for k, how, place in self._attributes if 0 <= user < users.n else ():
             values[k] = attribute_value(users, how, place, user)

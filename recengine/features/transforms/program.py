@@ -115,7 +115,9 @@ class Program:
         """By feature: rows applied so far whose category was not met in training."""
         return dict(zip(self.features, self._counts[1].tolist(), strict=True))
 
-    def apply(self, values: F32, constant: Mask | None = None, out: F32 | None = None) -> F32:
+    def apply(
+        self, values: F32, constant: Mask | None = None, out: F32 | None = None, places: I32 | None = None
+    ) -> F32:
         """Turn values into the model's matrix.
 
         Parameters
@@ -124,6 +126,7 @@ class Program:
         constant : (S,) uint8; 1 = the feature is the same for all items: only its first value is read, and computed
             once. None = none is.
         out : (n, width) float32, written to and returned; None = a new one.
+        places : (S,) int32: `values` are (R, n), and these rows of it are the features; None = all are, in order.
 
         Returns
         -------
@@ -144,6 +147,7 @@ class Program:
             self._seen,
             self._counts,
             width=len(self.columns),
+            places=places,
             out=out,
         )
 
