@@ -8,6 +8,7 @@ Groups of features fill their part of one buffer, each by a call or two, whateve
 (`user_rows.py`, the context), and what is derived from any of these.
 """
 
+from collections import deque
 from collections.abc import Mapping
 
 import numpy as np
@@ -41,6 +42,10 @@ _FAMILIES = {
     "user": (*USER_VALUES, *SESSION_VALUES),
     "context": CONTEXT_VALUES,
 }
+_SPARE = 8
+"""Buffers kept for the next requests: fresh memory costs a request 10 us, for its pages come one by one."""
+_USUAL = 4096
+"""Of requests with so many candidates at most."""
 
 
 class FeatureStore:
@@ -78,12 +83,15 @@ class FeatureStore:
         self.retell(told)
         self._plan(features, owned)
         kept = [features.names.index(name) for name in program.features] if program is not None else []
-        self._kept, self._kept_constant = self._rows[kept], self.constant[kept]
+        self._kept: I32 = self._rows[kept].astype(np.int32)
+        self._kept_constant = self.constant[kept]
+        self._spare: deque[F32] = deque(maxlen=_SPARE)
         state.watching.add(self.users)
 
     def _plan(self, features: FeatureSet, owned: Mapping[str, list[Feature]]) -> None:
         """Give every group its rows of the buffer: those that differ by item, then those that do not, then derived."""
         counted = {f.how.value for f in features.features if isinstance(f.how, Counted)}
+        self._of_items, self._of_pairs = _bits(ITEM_VALUES, counted), _bits(PAIR_VALUES, counted)
         wanted = {family: bool(counted & set(values)) for family, values in _FAMILIES.items()}
         place: dict[str, int] = {}
         at = 0
@@ -136,7 +144,9 @@ class FeatureStore:
         -------
         (F, n) float32, NaN = missing, a category is its code.
         """
-        values: F32 = self._filled(asked, items, catalogue).take(self._rows, axis=0)
+        buffer = np.empty((self._size, len(items)), np.float32)
+        self._fill(buffer, asked, items, catalogue)
+        values: F32 = buffer.take(self._rows, axis=0)
         if len(items):
             values[self._repeated] = values[self._repeated, :1]
         return values
@@ -153,36 +163,46 @@ class FeatureStore:
         """
         if self.program is None:
             raise NotFitted("features were not fitted", hint="train with `features.enabled`")
-        buffer = self._filled(asked, items, catalogue)
-        return self.program.apply(buffer.take(self._kept, axis=0), self._kept_constant, out)
-
-    def _filled(self, asked: Asked, items: I32, catalogue: Catalogue) -> F32:
-        """Fill the buffer; what is the same for all items stands in its first column alone."""
-        state = self._counted()
         n = len(items)
-        buffer = np.empty((self._size, n), np.float32)
-        if n == 0:
-            return buffer
+        size = self._size * n
+        try:
+            memory = self._spare.pop()
+        except IndexError:
+            memory = np.empty(0, np.float32)
+        if len(memory) < size:
+            memory = np.empty(size, np.float32)
+        buffer = memory[:size].reshape(self._size, n)
+        self._fill(buffer, asked, items, catalogue)
+        matrix = self.program.apply(buffer, self._kept_constant, out, self._kept)
+        if n <= _USUAL:
+            self._spare.append(memory)
+        return matrix
+
+    def _fill(self, buffer: F32, asked: Asked, items: I32, catalogue: Catalogue) -> None:
+        """Fill the rows that features are made of; what is the same for all items stands in the first column alone."""
+        state = self._counted()
+        if len(items) == 0:
+            return
         t = asked.t if state.trails.timed else FAR - 1  # where nothing has a moment, what is told last counts
         held = self._items.at(catalogue, t)
-        wanted = items if self._pairs.stop > self._pairs.start else None
-        row, pairs = self.users.of(asked, self._state, held.lanes, wanted)
+        if self._of_pairs:
+            row, _ = self.users.of(asked, self._state, held.lanes, items, buffer[self._pairs], self._of_pairs)
+        else:
+            row, _ = self.users.of(asked, self._state, held.lanes)
         same = buffer[:, 0]
         same[self._user] = row.values
         if self._context.stop > self._context.start:
             same[self._context] = read_context(asked.t if state.trails.timed else 0, asked.told, self.labels)
         for k, timeline in enumerate(self._moments, start=self._timelines.start):
             same[k] = timeline.at(t, 1)[0][0]
-        if self._tallies.stop > self._tallies.start:
-            state.tallies.read(items, asked.t, held.since, buffer[self._tallies])
+        if self._of_items:
+            state.tallies.read(items, asked.t, held.since, buffer[self._tallies], self._of_items)
         if self._columns.stop > self._columns.start:
             held.columns.take(items, axis=1, out=buffer[self._columns], mode="clip")
-        if pairs is not None:
-            buffer[self._pairs] = pairs
         if self._covisits.stop > self._covisits.start:
             state.covisits.strength(row.anchors, items, buffer[self._covisits.start])
-        derive(buffer, self._derived)
-        return buffer
+        if len(self._derived):
+            derive(buffer, self._derived)
 
     def retell(self, told: Mapping[str, Told]) -> None:
         """Go by other timelines from now on."""
@@ -199,3 +219,8 @@ class FeatureStore:
         counted = self._state.counted
         assert counted is not None  # noqa: S101 - nobody makes a store without
         return counted.settled()
+
+
+def _bits(values: tuple[str, ...], wanted: set[str]) -> int:
+    """Set a bit for each value that is wanted."""
+    return sum(1 << k for k, value in enumerate(values) if value in wanted)

@@ -274,3 +274,16 @@ LOWEST = np.array([0, -1], np.int32)
 def test_a_wrong_argument_is_named(call, name):
     with pytest.raises(ShapeError, match=f"^{name}: "):
         call()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(EVENT, max_size=30), SINCE, st.integers(0, 2**13 - 1), st.integers(0, 200), st.integers(0, 2**31))
+def test_what_is_wanted_is_written_and_nothing_else(events, since, wanted, n, seed):
+    state = ItemTallies(WINDOWS, HALF_LIFE)
+    state.apply(told(events))
+    items = np.random.default_rng(seed).integers(0, 7, n).astype(np.int32)
+    whole, some = np.empty((13, n), np.float32), np.full((13, n), -7, np.float32)
+    state.read(items, START + 61 * HOUR, since, whole)
+    state.read(items, START + 61 * HOUR, since, some, wanted)
+    for k in range(13):
+        np.testing.assert_array_equal(bits(some[k]), bits(whole[k] if wanted >> k & 1 else np.full(n, -7, np.float32)))

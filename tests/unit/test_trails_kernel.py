@@ -228,3 +228,19 @@ ROW = (np.zeros(1, np.int32), np.zeros(1, np.int32), np.zeros(1, np.int64))
 def test_a_wrong_argument_is_named(call, name):
     with pytest.raises(ShapeError, match=f"^{name}: expected"):
         call()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**31), LOOKS, st.booleans(), st.sampled_from([0, 1, 64, 65, 150]), st.integers(0, 127))
+def test_pairs_that_are_wanted_are_those_of_a_table_and_nothing_else_is_written(seed, look, plain, n, wanted):
+    rng = np.random.default_rng(seed)
+    told, lanes, _ = shop(rng, plain=plain)
+    trails, view, t = Trails.of(told, 4), lookback(*look), int(moments(rng, told, True, 1)[0])
+    items = rng.integers(-1, 8, n).astype(np.int32)
+    table, out = np.empty((WIDTH, n), np.float32), np.full((7, n), -7, np.float32)
+    read_rows(trails, lanes, view, np.full(n, 2, np.int32), items, np.full(n, t), table)
+    assert read_pairs(trails.of_user(2), lanes, t, items, view, out, wanted) is out
+    for k in range(7):
+        np.testing.assert_array_equal(out[k], table[22 + k] if wanted >> k & 1 else np.full(n, -7, np.float32))
+    with pytest.raises(ShapeError, match="out"):
+        read_pairs(trails.of_user(2), lanes, t, items, view, np.empty((7, n + 1), np.float32))

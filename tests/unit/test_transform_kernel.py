@@ -139,6 +139,23 @@ def test_read_only_strided_and_given_outputs_are_taken(n):
     np.testing.assert_array_equal(apply(np.asfortranarray(values)[:, ::2], none, made)[0], want)
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.lists(KINDS, max_size=12), st.sampled_from([0, 1, 65, 200]), st.integers(0, 2**31))
+def test_rows_are_read_where_they_stand(kinds, n, seed):
+    rng = np.random.default_rng(seed)
+    made, constant = program(rng, kinds), (rng.random(len(kinds)) < 0.3).astype(np.uint8)
+    values, places = drawn(rng, 7, n), rng.integers(0, 7, len(kinds)).astype(np.int32)
+    want = apply(values[places], constant, made)
+    for got, expected in zip(apply(values, constant, made, places=places), want, strict=True):
+        assert got.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("place", [-1, 4])
+def test_a_row_that_is_not_there_is_refused(place):
+    with pytest.raises(ShapeError, match="places"):
+        apply(np.zeros((4, 2), np.float32), NONE, GOOD, places=np.array([0, 3, place], np.int32))
+
+
 GOOD = program(np.random.default_rng(1), [AFFINE, TABLE, CURVE])
 VALUES, NONE = np.zeros((3, 4), np.float32), np.zeros(3, np.uint8)
 
