@@ -36,10 +36,9 @@ def derive(values: F32, plan: I32) -> None:
     plan = array("plan", plan, _I32, None, 6)
     if array("values", values, _F32, None, None) is not values or not values.flags.writeable:
         raise ShapeError("values: expected a C-contiguous array that can be written to")
-    if len(plan):
-        rows = plan[:, 1::2]
-        if rows.min() < 0 or rows.max() >= len(values) or plan[:, 0].min() < 0 or plan[:, 0].max() >= len(OPERATIONS):
-            raise ShapeError(f"plan: expected operations below {len(OPERATIONS)} and rows below {len(values)}")
-        if (plan[:, 5] == plan[:, 1]).any() or (plan[:, 5] == plan[:, 3]).any():
-            raise ShapeError("plan: expected results beside the rows that they come of")
-        _native.derive(values, plan)
+    bad = _native.derive(values, plan)
+    if bad >= 0:
+        raise ShapeError(
+            f"plan: expected operations below {len(OPERATIONS)}, rows below {len(values)} and a result beside the rows "
+            f"that it comes of, got {plan[bad].tolist()}"
+        )
