@@ -75,6 +75,13 @@ def test_a_query_reads_items_by_name_and_counts_from_the_next_multiple_on(databa
     assert in_force_at(early, coded(early, ()), 5, START).tolist().count(1.0) == 1
 
 
+def test_what_never_begins_is_no_entry_and_a_row_beyond_those_asked_for_is_passed_over(database):
+    never = ask(database, "SELECT * FROM (VALUES ('i0', 'infinity'::TIMESTAMP, 1.0), ('i0', '-infinity', 2.0)) t(entity, time, value)")
+    assert (never.time.tolist(), never.value.tolist()) == ([NO_TIME], [2.0])
+    of_two = never._replace(row=np.array([0, 3], np.int32), time=np.array([NO_TIME, NO_TIME]), value=np.array([2.0, 5.0]))
+    assert in_force_at(of_two, coded(of_two, ()), 1, START).tolist() == [2.0]
+
+
 def test_a_query_reads_events_with_ids_types_values_and_times(database):
     counted = "SELECT item_id AS entity, time, count(*) OVER (PARTITION BY item_id ORDER BY time) AS value FROM events"
     found = ask(database, counted, every="6h")
