@@ -79,7 +79,8 @@ def evaluate(database: Database, feature: Feature, *, timed: bool, as_of: int | 
 def coded(told: Told, labels: tuple[str, ...]) -> F32:
     """Return the values as float32; those of a category as codes into other `labels`, NaN where these lack one."""
     if told.labels is None:
-        return np.where(np.isfinite(told.value), told.value, np.nan).astype(np.float32)
+        fits = np.abs(told.value) <= np.finfo(np.float32).max  # what float32 cannot hold is no value
+        return np.where(fits, told.value, np.nan).astype(np.float32)
     place = {label: code for code, label in enumerate(labels)}
     codes = np.array([*(place.get(label, np.nan) for label in told.labels), np.nan], np.float32)
     return codes[np.where(np.isnan(told.value), len(told.labels), told.value).astype(np.int64)]
@@ -138,7 +139,7 @@ def _rows(found: pa.Table, owner: str, where: str) -> I32:
         _refuse(
             where,
             f"{rows.null_count} rows are about no {owner} that is known; the first: {first!r}",
-            f"`entity` is the id of a {owner}; join with {owner}s to keep those that are known",
+            f"`entity` is the {owner}'s id; join with {owner}s to keep those that are known",
         )
     return np.ascontiguousarray(rows.to_numpy(), dtype=np.int32)
 

@@ -5,9 +5,11 @@ query stands. A query sees events, items, users and external tables by name, not
 table: what it reads past these would be bound by no moment, and training would see the future.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import duckdb
+import msgspec
 import pyarrow as pa
 
 from recengine.errors import ConfigInvalid
@@ -21,6 +23,13 @@ __all__ = ("answered",)
 
 _OURS = (duckdb.FatalException, duckdb.InternalException, duckdb.IOException, duckdb.OutOfMemoryException)
 """What is no fault of the query."""
+_COLUMNS = (
+    "it needs columns entity, time and value; events has user_id, item_id, type, value and time; items has item_id, "
+    "valid_from, available and the attributes, users likewise"
+)
+_MADE = ("generate_series", "range", "unnest")
+"""Functions that a query may read from: their rows come from their arguments alone. `query_table` reads any table, and
+those named duckdb_... what there is now, not what there was then."""
 
 
 def answered(
@@ -78,9 +87,12 @@ def _checked(cursor: Cursor, sql: str, externals: Mapping[str, object], where: s
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             kinds = ", ".join(s.type.name for s in statements) or "nothing"
             raise ConfigInvalid(f"{where}: expected one SELECT, got {kinds}", hint="write one statement that reads")
-        read = {name.lower() for name in cursor.raw.get_table_names(sql, qualified=True)}
+        named = {name.lower() for name in cursor.raw.get_table_names(sql, qualified=True)}
+        [(tree,)] = cursor.raw.execute(query("store/parse_question"), {"sql": sql}).fetchall()
     except duckdb.Error as err:
         raise _refused(where, err) from err
+    read = {name.split(" as ", 1)[0] for name in named}  # DuckDB adds aliases; a name in quotes keeps its quotes
+    read |= set(_functions(msgspec.json.decode(tree)))
     readable = {*compose.READABLE, *externals}
     for name in sorted(read - readable):
         raise ConfigInvalid(
@@ -90,6 +102,19 @@ def _checked(cursor: Cursor, sql: str, externals: Mapping[str, object], where: s
     return sql.strip().removesuffix(";")
 
 
+def _functions(tree: Any) -> Iterator[str]:
+    """Name what a syntax tree reads rows from that is no table, as it is written: query_table(...), DESCRIBE."""
+    if isinstance(tree, list):
+        for part in tree:
+            yield from _functions(part)
+    elif isinstance(tree, dict):
+        if tree.get("type") == "TABLE_FUNCTION" and (name := tree["function"]["function_name"]) not in _MADE:
+            yield f"{name}(...)"
+        elif tree.get("type") == "SHOW_REF":
+            yield "DESCRIBE"
+        yield from _functions(list(tree.values()))
+
+
 def _refused(where: str, err: duckdb.Error) -> ConfigInvalid:
     said = str(err).strip().splitlines() or [type(err).__name__]
-    return ConfigInvalid(f"{where}: the query fails: {said[0]}", hint="it needs columns entity, time and value")
+    return ConfigInvalid(f"{where}: the query fails: {said[0]}", hint=_COLUMNS)

@@ -133,6 +133,10 @@ def test_categories_context_and_several_values_of_one_moment(database):
         ("", {}, "expected one SELECT, got nothing"),
         ("SELECT request_id AS entity, 5 AS time, 1 AS value FROM decisions", {}, "the query reads decisions"),
         ("SELECT item AS entity, time, value FROM main.events", {}, "the query reads main.events"),
+        ("SELECT item AS entity, time, value FROM main.events AS events", {}, "the query reads main.events"),
+        ("SELECT 'i0' AS entity, 5 AS time, count(*) AS value FROM query_table('main.events')", {}, "the query reads query_table"),
+        ("SELECT 'i0' AS entity, 5 AS time, count(*) AS value FROM duckdb_tables()", {}, "the query reads duckdb_tables"),
+        ("SELECT 'i0' AS entity, 5 AS time, count(*) AS value FROM (SHOW ALL TABLES)", {}, "the query reads DESCRIBE"),
         ("SELECT * FROM snow", {}, ".*it may read events, items, users, weather; a source once it is pulled"),
         ("SELECT entity, time, value FROM read_parquet('/tmp/x.parquet')", {}, "the query fails"),
         ("SELECT CAST('x' AS INTEGER) AS value, 5 AS time, 'i0' AS entity", {}, "the query fails: Conversion Error"),
@@ -149,6 +153,21 @@ def test_a_query_that_cannot_serve_is_named_with_its_place(database, sql, more, 
     finally:
         file.unlink()
     assert len(ask(database, f"SELECT 'i0' AS entity, {ALWAYS}, 1 AS value").row) == 1, "the cursor goes on"
+
+
+def test_a_query_may_join_and_name_tables_otherwise(database):
+    joined = ask(
+        database,
+        """SELECT e.item_id AS entity, e.time, max(i.price) + max(n.n) AS value
+           FROM events e JOIN items AS i ON i.item_id = e.item_id, range(3) AS n(n) WHERE e.type = 'view' GROUP BY ALL""",
+    )
+    assert set(joined.value.tolist()) <= {5.5, 3.0}
+    assert len(joined.row)
+
+
+def test_what_float32_cannot_hold_is_missing(database):
+    huge = ask(database, "SELECT item_id AS entity, valid_from AS time, price * 1e300 AS value FROM items")
+    assert np.isnan(coded(huge, ())).all()
 
 
 def test_a_query_cannot_write(database):
