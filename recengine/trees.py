@@ -22,7 +22,7 @@ __all__ = ("Forest", "permutation_importance", "train")
 
 _INDEXES = ("roots", "feature", "left", "right")
 _DEFAULT_LEFT, _MISSING = 2, 12  # bits of LightGBM's decision_type
-_MISSING_NAN = 8
+_MISSING_ZERO, _MISSING_NAN = 4, 8
 
 
 class Forest:
@@ -208,6 +208,8 @@ def _read(text: str, n_features: int) -> Forest:
         leaves += len(value)
     flat = {name: np.concatenate(some) for name, some in columns.items()}
     decision, threshold = flat.pop("decision"), flat["threshold"]
+    if ((decision & _MISSING) == _MISSING_ZERO).any():
+        raise TrainingFailed("trees: expected NaN to be what is missing, got 0", hint="leave zero_as_missing out")
     by_default = (decision & _DEFAULT_LEFT) != 0
     as_zero = (decision & _MISSING) != _MISSING_NAN  # LightGBM takes NaN for 0 where training had none
     arrays: dict[str, npt.NDArray[Any]] = {name: flat[name].astype(np.int32) for name in _INDEXES}

@@ -77,6 +77,7 @@ def test_another_number_of_columns_is_refused():
         (np.zeros((9, 3)), np.zeros(9), {"objective": "cross_country"}, TrainingFailed),
         (np.random.default_rng(0).normal(size=(99, 3)), np.arange(99) % 2, {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5}, TrainingFailed),
         (np.random.default_rng(0).normal(size=(99, 3)), np.arange(99) % 2, {"linear_tree": True}, TrainingFailed),
+        (np.random.default_rng(0).normal(size=(99, 3)), np.arange(99) % 2, {"zero_as_missing": True}, TrainingFailed),
     ],
 )
 def test_what_cannot_be_learned_from_is_said(x, y, params, error):
