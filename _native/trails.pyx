@@ -134,35 +134,48 @@ def insert(int64_t[::1] start, int32_t[::1] length, int32_t[::1] capacity, int32
            Py_ssize_t first):
     """Put events [first, n) where they belong in their users' trails, after those of the same moment.
 
-    What a trail showed stays as it is: a later event goes behind it, a late one into a copy. Returns the event before which the arena was
-    full or had no such user (n = all are in; -1: a user is below 0, nothing was done), and the arena's end.
+    What a trail showed stays as it is: later events go behind it, late ones into a copy. Events of one user that stand together in order of
+    time are put in at once, so that many late ones cost one copy. Returns the event before which the arena was full or had no such user
+    (n = all are in; -1: a user is below 0, nothing was done), and the arena's end.
     """
-    cdef Py_ssize_t j, n = users.shape[0]
-    cdef int64_t own, place, old, new, room = item.shape[0]
+    cdef Py_ssize_t j = first, k, n = users.shape[0]
+    cdef int64_t own, run, place, old, new, taken, at, room = item.shape[0]
     cdef int32_t user, wanted
-    for j in range(first, n):
-        if users[j] < 0:
+    for k in range(first, n):
+        if users[k] < 0:
             return -1, end
-    for j in range(first, n):
+    while j < n:
         user = users[j]
         if user >= start.shape[0]:
             return j, end
-        own, old = length[user], start[user]
+        k = j + 1
+        while k < n and users[k] == user and times[k] >= times[k - 1]:
+            k += 1
+        run, own, old = k - j, length[user], start[user]
         place = own
         if own and times[j] < time[old + own - 1]:
             place = _after(&time[old], own, times[j])
         new = old
-        if place < own or own == capacity[user]:
-            wanted = <int32_t> max(4, own + 1 + own // 2)
+        if place < own or own + run > capacity[user]:
+            wanted = <int32_t> max(4, own + run + own // 2)
             if end + wanted > room:
                 return j, end
             new, end = end, end + wanted
             _move(item, time, flags, amount, old, new, place)
-            _move(item, time, flags, amount, old + place, new + place + 1, own - place)
             capacity[user] = wanted
-        item[new + place], time[new + place], flags[new + place], amount[new + place] = items[j], times[j], marks[j], amounts[j]
+        taken, at = place, new + place
+        while j < k:
+            if taken < own and time[old + taken] <= times[j]:
+                place = _after(&time[old + taken], own - taken, times[j])
+                _move(item, time, flags, amount, old + taken, at, place)
+                taken += place
+                at += place
+            item[at], time[at], flags[at], amount[at] = items[j], times[j], marks[j], amounts[j]
+            at += 1
+            j += 1
+        _move(item, time, flags, amount, old + taken, at, own - taken)
         start[user] = new
-        length[user] = <int32_t> (own + 1)
+        length[user] = <int32_t> (own + run)
     return n, end
 
 

@@ -31,7 +31,8 @@ __all__ = (
 )
 
 U8: TypeAlias = npt.NDArray[np.uint8]
-
+_SORTED = 32
+"""Events in one call from which on they are sorted by user and time first: a user's late ones then go in at once."""
 
 Lookback: TypeAlias = kernel.Spans
 """How far features of users look back; made once, by `lookback` or `lookback_of`."""
@@ -141,14 +142,16 @@ class Trails:
     def apply(self, signals: Signals) -> None:
         """Take later events in; a late one goes by its time, behind those of the same moment.
 
-        Cost: 4 us a call and 0.1 to 0.3 us an event, for they go to many places; a late event copies its user's trail,
-        full arrays are copied once.
+        Cost: 4 us a call and 0.1 to 0.4 us an event, for they go to many places; a late event copies its user's trail,
+        many late ones in one call copy it once; full arrays are copied once.
         """
         n = len(signals.user)
         if n == 0:
             return
         if len(self._arena.events.item) == 0 or not self.timed:
             self.timed = bool(signals.time.max() >= MICROSECONDS_FROM)
+        if n >= _SORTED:  # stable: what comes out is the same
+            signals = signals.take(np.lexsort((signals.time, signals.user)))
         events = kernel.Events(signals.item, signals.time, signals.flags, signals.amount)
         if self._taken:  # full, and perhaps not to be written to
             self._gather(self._room(n))
@@ -159,7 +162,8 @@ class Trails:
                 return
             user = int(signals.user[done])
             if user < self.n_users:
-                self._gather(self._room(int(self._arena.length[user])))
+                more = int((signals.user[done:] == user).sum())  # all of them may go in at once
+                self._gather(self._room(int(self._arena.length[user]) + more))
             else:
                 self._widen(user + 1)
 

@@ -120,6 +120,31 @@ def test_what_was_forgotten_is_returned_and_in_no_array_any_more():
     assert trails.of_user(1).item.tolist() == [3]
 
 
+@pytest.mark.parametrize("many", [40, 2000])
+def test_many_late_events_of_a_user_are_merged_at_once_as_if_one_by_one(many):
+    rng = np.random.default_rng(many)
+    n = 3000
+
+    def told(of, m):
+        return Signals(np.full(m, 2, np.int32), (of + np.arange(m)).astype(np.int32), EPOCH + rng.integers(0, 500, m), np.ones(m, np.uint8), np.arange(m, dtype=float))
+
+    early, late = told(0, n), told(10_000, many)
+    late.user[::7] = 5  # others between them
+    trails, single = Trails(), Trails()
+    for grown in (trails, single):
+        grown.apply(early)
+    room = trails._end
+    trails.apply(late)
+    for k in range(many):
+        single.apply(late.take(slice(k, k + 1)))
+    for user in (2, 5):
+        for column, other in zip(trails.of_user(user)[:4], single.of_user(user)[:4], strict=True):
+            np.testing.assert_array_equal(column, other)
+    both = np.concatenate((early.time, late.time[late.user == 2]))
+    np.testing.assert_array_equal(trails.of_user(2).time, np.sort(both))
+    assert trails._end - room < 3 * (n + many), "one copy of the trail, not one an event"
+
+
 def test_columns_that_may_not_be_written_to_are_taken_and_events_added():
     told = signals((0, 1, EPOCH, ENGAGED, 0), (0, 2, EPOCH + 2, ENGAGED, 0))
     for column in told:
