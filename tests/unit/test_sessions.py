@@ -140,6 +140,27 @@ def test_a_visit_keeps_its_latest_items():
     assert min(sizes[6:]) == 4
 
 
+def test_a_trail_is_the_latest_events_in_the_order_of_time_and_takes_no_more_room_than_said():
+    rng = np.random.default_rng(1)
+    told = [("a", 0, int(rng.integers(99)), int(rng.integers(4)), int(rng.integers(20))) for _ in range(150)]
+    names, events = columns(told)
+    for most in (1, 3, 20, 500):
+        sessions = Sessions(DEFAULT_EVENTS, CONFIG, most)
+        held = []
+        for at in range(150):
+            sessions.apply(*part(names, events, np.array([at])))
+            trail = sessions.trail("a", START)
+            latest = np.arange(at + 1)[-most:]
+            latest = latest[np.argsort(events.time[latest], kind="stable")]
+            assert trail.item.tolist() == events.item[latest].tolist()
+            assert trail.time.tolist() == events.time[latest].tolist()
+            held.append((sessions._visits["a"], sessions._visits["a"].rows.copy()))
+            assert held[-1][1].nbytes <= 18 * max(4, min(2 * (at + 1), most + most // 8 + 1))
+        for visit, rows in held:
+            shown = slice(visit.start, visit.end)
+            assert visit.rows[shown].tobytes() == rows[shown].tobytes(), "what a reader holds never changes"
+
+
 def test_events_whose_order_is_no_time_end_no_visit():
     names, events = columns([("a", 0, 1, 0, 0), ("a", 0, 2, 0, 0), ("b", 0, 2, 0, 0)])
     sessions = Sessions(DEFAULT_EVENTS, CONFIG)
