@@ -49,7 +49,7 @@ class FeatureConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     name: FeatureName
     entity: Annotated[str, Meta(description="user | item | context (known by the time alone) | derived")]
-    dtype: Annotated[Literal["number", "category"], Meta(description="what its values are")] = "number"
+    dtype: Annotated[Literal["number", "category"] | None, Meta(description="what its values are; none = what the attribute is, else number")] = None
     default: Annotated[float | None, Meta(description="of what is missing; none = missing is said to the model")] = None
     sql: Annotated[Annotated[str, Meta(max_length=20_000)] | None, Meta(description="a SELECT with columns entity (an id; none for context), time, value: from `time` on it is `value`; it may read events, items, users and sources")] = None
     every: Annotated[Span, Meta(description="what the query finds counts from the next multiple of this on, so that training sees what serving saw")] = "1d"

@@ -231,9 +231,9 @@ def _declared(
     told: FeatureConfig, place: str, config: Config, items: Columns, users: Columns, known: Mapping[str, Feature]
 ) -> Feature:
     how, domain, entity = _way(told, place, config, {"item": items, "user": users}, known)
-    dtype = told.dtype
-    if isinstance(how, AttributeOf):
-        dtype = "category" if domain else "number"
+    dtype = told.dtype or ("category" if domain else "number")
+    if isinstance(how, AttributeOf) and dtype != (found := "category" if domain else "number"):
+        _refuse(place, told, f"the attribute {told.attribute!r} is a {found}, not a {dtype}")
     if isinstance(how, Timeline) and dtype == "category":
         domain = f"feature.{told.name}"
     made = Feature(
@@ -294,7 +294,7 @@ def _derivation(told: FeatureConfig, place: str, known: Mapping[str, Feature]) -
             _refuse(place, told, f"{a} and {b} are not of one kind, so that they are never the same")
     elif kinds != {"number"}:
         _refuse(place, told, f"a {op} is of two numbers; {a if known[a].dtype == 'category' else b} is a category")
-    if told.dtype != "number":
+    if told.dtype == "category":
         _refuse(place, told, "what is derived is a number")
     return Derived(op, (a, b))
 

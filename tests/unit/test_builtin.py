@@ -101,6 +101,8 @@ def test_dropped_features_are_gone_with_what_is_derived_from_them_and_their_name
         ('entity = "derived"\nop = "same"\nof = ["item_category", "item_brand"]', "not of one kind"),
         ('entity = "item"\nsql = "SELECT 1"\nevery = "30m"', "`every` is whole hours"),
         ('entity = "item"\nattribute = "price"\ntransform = "onehot"', "is a number, and onehot is not for it"),
+        ('entity = "item"\nattribute = "brand"\ndtype = "number"', "the attribute 'brand' is a category, not a number"),
+        ('entity = "item"\nattribute = "price"\ndtype = "category"', "the attribute 'price' is a number, not a category"),
     ],
 )
 def test_a_bad_definition_is_named_with_file_and_line(tmp_path, lines, message):
