@@ -84,6 +84,7 @@ def labels_of(
     users: Mapping[str, Column],
     parts: Mapping[str, str],
     told: Mapping[str, Told],
+    context: Mapping[str, Column] = {},
 ) -> Labels:
     """Fit the labels of every domain, ascending.
 
@@ -93,6 +94,7 @@ def labels_of(
     parts : attributes by what they play: category, brand; their domains are `item.category`, `item.brand`. One that is
         called so and plays no part has the domain `item.=category`.
     told : timelines by the name of their feature.
+    context : by key what requests told of the rows that are learned from; labels that none of them has are left out.
     """
     found: dict[str, tuple[str, ...]] = {}
     for domain in dict.fromkeys(feature.domain for feature in features if feature.domain):
@@ -103,6 +105,12 @@ def labels_of(
             name = parts.get(name, name.removeprefix("="))
             column = items.get(name) if owner == "item" else users.get(name)
             found[domain] = tuple(sorted(column.labels)) if column is not None else ()
-        else:  # of the context of requests, which history does not tell
-            found[domain] = ()
+        else:
+            found[domain] = _met(context.get(name))
     return found
+
+
+def _met(column: Column | None) -> tuple[str, ...]:
+    if column is None:
+        return ()
+    return tuple(sorted(column.labels[code] for code in np.unique(column.data).tolist() if code >= 0))

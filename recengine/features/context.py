@@ -1,8 +1,8 @@
 """Features of the moment and the place of a request, the same in training and serving.
 
-Below both spines. In: moments, and what a request tells of itself (`Request.context`). Out: float32 in the order of
-`CONTEXT_VALUES`; what is not known is NaN. Clocks are UTC. An order below `MICROSECONDS_FROM` is no moment: what needs
-the time is NaN there.
+Below both spines. In: moments, and what a request tells of itself (`Request.context`), or told when it was recorded.
+Out: float32 in the order of `CONTEXT_VALUES`; what is not known is NaN. Clocks are UTC. An order below
+`MICROSECONDS_FROM` is no moment: what needs the time is NaN there.
 
 Why the calendar is arithmetic on whole numbers: the same lines serve one request in a microsecond, without an array or
 a datetime, and a column of a million.
@@ -15,10 +15,11 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from recengine.features.counted import CONTEXT
+from recengine.features.lanes import coded
 from recengine.features.signals import BUCKET
-from recengine.types import F32, I64, MICROSECONDS_FROM
+from recengine.types import F32, I64, MICROSECONDS_FROM, Column
 
-__all__ = ("CONTEXT_VALUES", "read_context", "read_contexts")
+__all__ = ("CONTEXT_VALUES", "labels_told", "read_context", "read_contexts")
 
 CONTEXT_VALUES = (
     "context_hour",
@@ -31,9 +32,11 @@ CONTEXT_VALUES = (
     "context_position",
 )
 """Hour 0-23; weekday 0-6, 0 = Monday; weekend 0 or 1; season = day of the year, 0-365; codes into the labels of
-`context.device`, `context.location`, `context.referrer`; position on the page, as told."""
+`context.device`, `context.location`, `context.referrer`; position on the page, as told, or in the reply, 1 = first."""
 _LABELS = tuple(line.domain for line in CONTEXT if line.domain)
 """Keys of a request's context that are categories, of the domain `context.<key>`."""
+_LONGEST: Final = 64
+"""Characters of a label; a longer text is none."""
 _HOURS: Final = 24
 _FURTHEST: Final = 1e15
 _MISSING: Final = float("nan")
@@ -59,12 +62,29 @@ def _calendar(time: _Whole) -> tuple[_Whole, _Whole, _Whole, _Whole]:
     return hours % _HOURS, weekday, (weekday >= 5) * 1, of_year
 
 
-def read_contexts(times: I64) -> F32:
-    """Read many moments of the past; what a request would have told is not known of them.
+def labels_told(told: Mapping[str, Any]) -> dict[str, str]:
+    """Say the categories that a request tells, as they are recorded and coded: texts of at most 64 characters.
+
+    Of a list the first label counts. Other keys and other kinds of value say nothing here.
+    """
+    found: dict[str, str] = {}
+    for key in _LABELS:
+        label = told.get(key)
+        if isinstance(label, list | tuple) and label:
+            label = label[0]
+        if isinstance(label, str) and len(label) <= _LONGEST:
+            found[key] = label
+    return found
+
+
+def read_contexts(times: I64, told: Mapping[str, Column] = {}, labels: Mapping[str, tuple[str, ...]] = {}) -> F32:
+    """Read many moments of the past.
 
     Parameters
     ----------
     times : int64 (m,) microseconds.
+    told : by key what requests of these moments told, as far as they were recorded: strings, and the number `position`.
+    labels : as in `read_context`.
 
     Returns
     -------
@@ -74,6 +94,11 @@ def read_contexts(times: I64) -> F32:
     moments = times >= MICROSECONDS_FROM
     for row, values in enumerate(_calendar(times)):
         out[row] = np.where(moments, values, np.float32(np.nan))
+    for row, key in enumerate(_LABELS, start=4):
+        codes = coded(told.get(key), labels.get(f"context.{key}", ()), len(times))
+        out[row] = np.where(codes >= 0, codes, np.float32(np.nan))
+    if "position" in told:
+        out[-1] = told["position"].data
     return out
 
 
@@ -83,7 +108,7 @@ def read_context(time: int, told: Mapping[str, Any], labels: Mapping[str, tuple[
     Parameters
     ----------
     time : microseconds.
-    told : its context; of a list the first label counts. Other keys and other kinds of value say nothing here.
+    told : its context; what counts of it says `labels_told`.
     labels : by domain, ascending; a label that is not among them is NaN.
 
     Returns
@@ -91,16 +116,15 @@ def read_context(time: int, told: Mapping[str, Any], labels: Mapping[str, tuple[
     float32 (8,), in the order of `CONTEXT_VALUES`. Cost: 3 us.
     """
     clock = _calendar(time) if time >= MICROSECONDS_FROM else (_MISSING,) * 4
-    codes = (_code(told.get(key), labels.get(f"context.{key}", ())) for key in _LABELS)
+    said = labels_told(told)
+    codes = (_code(said.get(key), labels.get(f"context.{key}", ())) for key in _LABELS)
     position = told.get("position")
     placed = isinstance(position, int | float) and not isinstance(position, bool) and abs(position) <= _FURTHEST
     return np.array([*clock, *codes, position if placed else _MISSING], np.float32)
 
 
-def _code(label: Any, labels: tuple[str, ...]) -> float:
-    if isinstance(label, list | tuple) and label:
-        label = label[0]
-    if not isinstance(label, str):
+def _code(label: str | None, labels: tuple[str, ...]) -> float:
+    if label is None:
         return _MISSING
     code = bisect_left(labels, label)
     return float(code) if code < len(labels) and labels[code] == label else _MISSING

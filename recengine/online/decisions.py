@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from recengine.features.context import labels_told
 from recengine.online.trace import Trace
 from recengine.types import Request, Response
 from recengine.types.frames import DecisionFrame
@@ -71,9 +72,12 @@ def decisions(
 
 
 def _asked(request: Request) -> str:
-    """Write a request as it is kept: without what a visitor told of itself, its `events` and `context`."""
+    """Write a request as it is kept: without what a visitor told of itself, but for what features are made of.
+
+    That is device, location and referrer of its `context`; nothing else of it, and no `events`.
+    """
     if request.events or request.context:
-        request = msgspec.structs.replace(request, events=(), context={})
+        request = msgspec.structs.replace(request, events=(), context=labels_told(request.context))
     try:
         return _encode(request).decode()
     except UnicodeEncodeError:  # half a surrogate pair in a wish: JSON has no way to say it

@@ -1,10 +1,11 @@
 """Decision records: what was shown to whom and why.
 
 Comes in: decision frames, from the ledger's transaction. Goes out: rows of `decisions`, one record by its id, and
-impressions: each item shown with its place and with what the user did about it.
+impressions: each item shown with its place and with what the user did about it; and what requests told, by the events
+that answer them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -13,10 +14,10 @@ import pyarrow as pa
 from recengine.store.cursor import Cursor
 from recengine.store.database import Database
 from recengine.store.queries import query
-from recengine.types import Decision
+from recengine.types import I64, Column, Decision
 from recengine.types.frames import DecisionFrame
 
-__all__ = ("Impression", "append_decisions", "count_decisions", "read_decision", "read_impressions")
+__all__ = ("Impression", "append_decisions", "count_decisions", "read_answered", "read_decision", "read_impressions")
 
 
 class Impression(msgspec.Struct, frozen=True):
@@ -88,3 +89,28 @@ def read_impressions(database: Database, request_id: str | None = None) -> list[
     """List what was shown, in the order of time and place; of one reply, or all that is kept in full."""
     rows = database.read().rows(query("store/read_impressions"), {"request_id": request_id})
     return [Impression(a, b, c, d, e, f, tuple(g)) for a, b, c, d, e, f, g in rows]
+
+
+def read_answered(database: Database, *, as_of: int | None = None) -> tuple[I64, Mapping[str, Column]]:
+    """Read what the requests told whose replies events answer, and where the event's item stood in the reply.
+
+    Parameters
+    ----------
+    as_of : of no event later than this; None = all.
+
+    Returns
+    -------
+    seq : (k,) int64, ascending, of the events.
+    told : of k values each: strings `device`, `location`, `referrer`, and the number `position`, 1 = first.
+
+    Cost: a pass over the events that have any text beside them, and one over the decisions.
+    """
+    table = database.read().table(query("store/read_answered"), {"as_of": as_of})
+    told = {}
+    for name in ("device", "location", "referrer"):
+        texts = table[name].to_pylist()
+        labels = tuple(sorted({text for text in texts if text is not None}))
+        place: dict[str | None, int] = {None: -1, **{label: code for code, label in enumerate(labels)}}
+        told[name] = Column("string", np.array([place[text] for text in texts], np.int32), labels=labels)
+    told["position"] = Column("number", table["position"].cast(pa.float64()).to_numpy())
+    return np.ascontiguousarray(table["seq"].to_numpy(), np.int64), told

@@ -116,7 +116,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     caps: Caps = {}
     """At most so many items with the same value of this attribute, such as `{"brand": 2}`."""
     context: Told = {}
-    """What is known of the user only now, such as `{"country": "fr"}`; goes before the user's attributes."""
+    """What is known of the user only now, such as `{"country": "fr"}`; goes before the user's attributes.
+    Of it `device`, `location` and `referrer` are recorded, where they are short texts: features are made of them."""
     diversity: float | None = None
     """0 = relevance only .. 1 = variety only; None = as configured (1 - lambda of MMR)."""
     deadline_ms: float | None = None

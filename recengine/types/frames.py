@@ -85,7 +85,7 @@ class DecisionFrame(msgspec.Struct, frozen=True, array_like=True, tag="decision"
     seq: int = -1
     """Of the last frame folded before the reply: with it and `request` the reply can be computed again."""
     request: str = ""
-    """The request as JSON."""
+    """The request as JSON, without `events`; of its `context` device, location and referrer alone."""
     same_as: str = ""
     """The request_id of the kept reply that was sent again."""
 

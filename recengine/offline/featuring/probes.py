@@ -35,7 +35,9 @@ def draw(past: Past, rows: int, negatives: int, seed: int) -> Drawn:
     """Draw the latest engaged events, and items that were known before each.
 
     An item is known from its description or its first event on. The items beside an event are drawn evenly, each on its
-    own, and never the one that was taken; an event before which no other item was known is left out.
+    own, and never the one that was taken; an event before which no other item was known is left out. What a
+    request told, and the position that its reply gave the item, counts for all rows of the event: by itself it tells no
+    outcome.
 
     Parameters
     ----------
@@ -65,5 +67,6 @@ def draw(past: Past, rows: int, negatives: int, seed: int) -> Drawn:
     wide = 1 + negatives
     taken = np.zeros((m, wide), np.float32)
     taken[:, 0] = 1
-    probes = Probes(np.repeat(said.user[latest], wide), items.reshape(-1), np.repeat(said.time[latest], wide))
+    events = np.repeat(latest, wide)
+    probes = Probes(said.user[events], items.reshape(-1), said.time[events], events)
     return Drawn(probes, taken.reshape(-1), np.repeat(np.arange(m, dtype=np.int32), wide))

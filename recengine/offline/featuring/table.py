@@ -31,7 +31,7 @@ from recengine.features.signals import BUCKET
 from recengine.features.timelines import coded as coded_told
 from recengine.features.trails import Trails, lookback_of, read_rows
 from recengine.features.user import USER_VALUES
-from recengine.offline.featuring.history import Past
+from recengine.offline.featuring.history import Past, taken
 from recengine.store.asof import in_force
 from recengine.store.catalog import VersionsOverTime
 from recengine.store.database import Database
@@ -48,10 +48,13 @@ class Probes(msgspec.Struct, frozen=True):
     users: I32
     items: I32
     times: I64
+    events: I64 | None = None
+    """(m,) the signal that each belongs to, whose request is known, maybe; None = no request is known of any."""
 
     def take(self, rows: I64) -> "Probes":
         """Return some of them."""
-        return Probes(self.users[rows], self.items[rows], self.times[rows])
+        events = None if self.events is None else self.events[rows]
+        return Probes(self.users[rows], self.items[rows], self.times[rows], events)
 
 
 def fill(
@@ -138,7 +141,8 @@ def _counts(
         into(_numbered(COVISIT_VALUES), out)
 
     def contexts() -> None:
-        into(_numbered(CONTEXT_VALUES), read_contexts(probes.times))
+        told = taken(past.requests, probes.events) if probes.events is not None else {}
+        into(_numbered(CONTEXT_VALUES), read_contexts(probes.times, told, labels))
 
     ways = ((trails, _TRAILS), (tallies, ITEM_VALUES), (covisits, COVISIT_VALUES), (contexts, CONTEXT_VALUES))
     return [way for way, told in ways if wanted & set(told)]

@@ -11,7 +11,7 @@ from recengine.features.attributes import labels_of
 from recengine.features.builtin import feature_set, places
 from recengine.features.definition import FeatureSet
 from recengine.features.lanes import Labels
-from recengine.offline.featuring.history import Past, read_past
+from recengine.offline.featuring.history import Past, read_past, taken
 from recengine.offline.featuring.probes import Drawn, draw
 from recengine.offline.featuring.table import fill
 from recengine.store import directory
@@ -68,7 +68,7 @@ def training_table(
     features = _defined(database, config, *catalogues)
     past = read_past(database, config, features, as_of=as_of, items=catalogues[0])
     drawn = draw(past, rows or config.features.rows, config.features.negatives, config.training.seed)
-    labels = _labels(features, config, past, *catalogues)
+    labels = _labels(features, config, past, drawn, *catalogues)
     values = fill(database, past, config, features, drawn.probes, labels, threads=threads)
     return Table(features, values, labels, drawn, past)
 
@@ -83,6 +83,9 @@ def _defined(database: Database, config: Config, items: Catalogue, users: Catalo
     return feature_set(config, items.columns, users.columns, where if len(where) == len(config.feature) else ())
 
 
-def _labels(features: FeatureSet, config: Config, past: Past, items: Catalogue, users: Catalogue) -> Labels:
+def _labels(
+    features: FeatureSet, config: Config, past: Past, drawn: Drawn, items: Catalogue, users: Catalogue
+) -> Labels:
     parts = {"category": config.serving.category, "brand": config.features.brand}
-    return labels_of(features.features, items.columns, users.columns, parts, past.told)
+    told = taken(past.requests, drawn.probes.events) if drawn.probes.events is not None else {}
+    return labels_of(features.features, items.columns, users.columns, parts, past.told, told)
