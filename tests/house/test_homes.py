@@ -182,7 +182,7 @@ def test_one_who_only_asked_is_forgotten_too(shop):
 
 
 def test_what_a_visitor_tells_of_itself_is_not_recorded_but_for_short_labels_of_its_place(shop):
-    wish = Request(n=3, events=[SessionEvent(item_id="i1", type="purchase")], context={"place": MARK, "device": "phone", "location": [MARK * 99], "referrer": 7})
+    wish = Request(n=3, events=[SessionEvent(item_id="i1", type="purchase")], context={"place": MARK, "device": "phone", "location": [MARK + "x" * 64], "referrer": 7})
     reply = shop.recommend(wish)
     kept = msgspec.json.decode(shop.decision(reply.request_id).request, type=Request)
     assert kept == Request(n=3, context={"device": "phone"}), "a device, location and referrer: short texts, for features"

@@ -118,10 +118,11 @@ def test_every_query_is_asked_for_by_the_module_of_its_folder():
 
 def test_every_query_that_is_asked_for_exists():
     names = {f"{path.parent.name}/{path.stem}" for path in FILES}
-    exact = [p.pattern.replace("\\", "") for p in asked(shipped()) if r"\w" not in p.pattern]
+    package = shipped()
+    exact = [p.pattern.replace("\\", "") for p in asked(package) if r"\w" not in p.pattern]
     asked_for = {name for name in exact if re.fullmatch(r"[a-z_]+/[a-z_]+", name)}
     steps = {f"store/{name}" for step in migrations.STEPS for name in step}
-    literal = {n for n in asked_for if any(f'"{n}"' in m.text for m in shipped())}
+    literal = {n for n in asked_for if any(f'"{n}"' in m.text for m in package)}
     assert literal | steps <= names
     assert len(literal) > 10
 
