@@ -9,6 +9,7 @@ from recengine.config import Config, Features, Training
 from recengine.features.context import labels_told
 from recengine.offline.featuring import training_table
 from recengine.store.decisions import read_answered
+from recengine.types import Response
 from tests.laws.world import patient
 from tests.unit.test_featuring import rows
 
@@ -38,17 +39,20 @@ def shop(tmp_path_factory):
     with Engine.open(tmp_path_factory.mktemp("requests") / "shop", create=True, config=CONFIG) as engine:
         engine.ingest(**rows(n_users=60))
         engine.train(force=True)
-        answered = []
+        answered, repeated = [], 0
         for k in range(120):
             user = f"u{k % 60}"
             context = {"device": [DEVICES[k % 3]], "referrer": REFERRERS[k % 2], "gender": "f"}
-            reply = engine.recommend(user, n=5, context=context)
-            again = engine.recommend(user, n=5, context=context)  # a kept reply, sent again
+            key = str(k).encode()
+            first = engine.reply(Request(user_id=user, n=5, context=context, diversity=0), key)
+            kept = engine.cached(key)  # the kept reply, sent again; None where an event came in between
+            again = msgspec.json.decode(kept or first, type=Response)
+            repeated += kept is not None
             place = k % 5
-            item = reply.items[place].item_id
-            assert again.items[place].item_id == item
+            item = again.items[place].item_id
             engine.record({"user_id": user, "item_id": item, "type": "interaction", "request_id": again.request_id})
             answered.append(Answered(user, item, context, place + 1, {}))
+        assert repeated
         other = engine.recommend("u1", n=2, context={"device": "phone"})
         unseen = next(f"i{i}" for i in range(60) if f"i{i}" not in {shown.item_id for shown in other.items})
         engine.record({"user_id": "u1", "item_id": unseen, "type": "interaction", "request_id": other.request_id})
