@@ -118,7 +118,7 @@ def _unbound(tree: Any, fickle: set[str]) -> Iterator[str]:
         for part in tree:
             yield from _unbound(part, fickle)
     elif isinstance(tree, dict):
-        names = tree.get("column_names", ()) if tree.get("type") == "COLUMN_REF" else ()
+        names: list[str] = tree["column_names"] if tree.get("type") == "COLUMN_REF" else []
         if len(names) == 1 and names[0].lower() in _CLOCKS:
             yield names[0].lower()
         elif tree.get("function_name", "").lower() in fickle:
