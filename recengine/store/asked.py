@@ -2,9 +2,7 @@
 
 Floor 2, asked by `features/timelines.py`. In: one SELECT. Out: Arrow columns, or `ConfigInvalid`, which says where the
 query stands. A query sees events, items, users and external tables by name, nothing later than a moment, and no other
-table: what it reads past these would be bound by no moment, and training would see the future. For the same reason it
-calls nothing that says something else at another moment (clocks, chance, settings); DuckDB's own parser and its list
-of functions tell.
+table: what it reads past these would be bound by no moment, and training would see the future.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,8 +30,6 @@ _COLUMNS = (
 _MADE = ("generate_series", "range", "unnest")
 """Functions that a query may read from: their rows come from their arguments alone. `query_table` reads any table, and
 those named duckdb_... what there is now, not what there was then."""
-_CLOCKS = frozenset(("current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"))
-"""Words that stand without parentheses, as a column does."""
 
 
 def answered(
@@ -93,7 +89,6 @@ def _checked(cursor: Cursor, sql: str, externals: Mapping[str, object], where: s
             raise ConfigInvalid(f"{where}: expected one SELECT, got {kinds}", hint="write one statement that reads")
         named = {name.lower() for name in cursor.raw.get_table_names(sql, qualified=True)}
         [(tree,)] = cursor.raw.execute(query("store/parse_question"), {"sql": sql}).fetchall()
-        fickle = {name for (name,) in cursor.raw.execute(query("store/fickle_functions")).fetchall()} - {"error"}
     except duckdb.Error as err:
         raise _refused(where, err) from err
     read = {name.split(" as ", 1)[0] for name in named}  # DuckDB adds aliases; a name in quotes keeps its quotes
@@ -104,39 +99,7 @@ def _checked(cursor: Cursor, sql: str, externals: Mapping[str, object], where: s
             f"{where}: the query reads {name}",
             hint=f"it may read {', '.join(sorted(readable))}; a source once it is pulled",
         )
-    for what in _unbound(msgspec.json.decode(tree), fickle):
-        raise ConfigInvalid(
-            f"{where}: the query asks for {what}, which no moment bounds",
-            hint="training asks as of the past: use the times of events, versions and external tables alone",
-        )
-    return _plain(sql)
-
-
-def _unbound(tree: Any, fickle: set[str]) -> Iterator[str]:
-    """Name what a syntax tree asks for that says something else at another moment: clocks, chance, settings."""
-    if isinstance(tree, list):
-        for part in tree:
-            yield from _unbound(part, fickle)
-    elif isinstance(tree, dict):
-        names: list[str] = tree["column_names"] if tree.get("type") == "COLUMN_REF" else []
-        if len(names) == 1 and names[0].lower() in _CLOCKS:
-            yield names[0].lower()
-        elif tree.get("function_name", "").lower() in fickle:
-            yield f"{tree['function_name']}()"
-        if tree.get("sample"):
-            yield "a sample"
-        yield from _unbound(list(tree.values()), fickle)
-
-
-def _plain(sql: str) -> str:
-    """Leave out the semicolon of one statement, and comments behind it."""
-    text = sql.encode()  # the parser counts bytes
-    end = len(text)
-    for start, kind in reversed(duckdb.tokenize(sql)):
-        if kind != duckdb.token_type.comment and text[start:end].strip() != b";":
-            break
-        end = start
-    return text[:end].decode()
+    return sql.strip().removesuffix(";")
 
 
 def _functions(tree: Any) -> Iterator[str]:

@@ -140,11 +140,6 @@ def test_categories_context_and_several_values_of_one_moment(database):
         ("SELECT * FROM snow", {}, ".*it may read events, items, users, weather; a source once it is pulled"),
         ("SELECT entity, time, value FROM read_parquet('/tmp/x.parquet')", {}, "the query fails"),
         ("SELECT CAST('x' AS INTEGER) AS value, 5 AS time, 'i0' AS entity", {}, "the query fails: Conversion Error"),
-        ("SELECT 'i0' AS entity, now() AS time, 1 AS value", {}, r"the query asks for now\(\)"),
-        ("SELECT 'i0' AS entity, 5 AS time, 1 AS value FROM events WHERE time < Current_Timestamp", {}, "the query asks for current_timestamp"),
-        ("SELECT 'i0' AS entity, 5 AS time, (SELECT max(random()) FROM events) AS value", {}, r"the query asks for random\(\)"),
-        ("SELECT 'i0' AS entity, 5 AS time, 1 AS value FROM events WHERE time > ago(INTERVAL 7 DAYS)", {}, r"the query asks for ago\(\)"),
-        ("SELECT 'i0' AS entity, 5 AS time, count(*) AS value FROM events USING SAMPLE 5", {}, "the query asks for a sample"),
         ("SELECT $thing AS value, 5 AS time, 'i0' AS entity", {}, "the query fails"),
     ],
 )
@@ -173,12 +168,6 @@ def test_a_query_may_join_and_name_tables_otherwise(database):
 def test_what_float32_cannot_hold_is_missing(database):
     huge = ask(database, "SELECT item_id AS entity, valid_from AS time, price * 1e300 AS value FROM items")
     assert np.isnan(coded(huge, ())).all()
-
-
-@pytest.mark.parametrize("end", [";", "; -- a comment", " -- one; without an end", ";\n/* ; */ ;\n", " /* none */"])
-def test_a_query_may_end_in_semicolons_and_comments(database, end):
-    said = ask(database, f"SELECT $$i0$$ AS entity, {ALWAYS}, length($$é; -- it$$) AS value{end}")
-    assert said.value.tolist() == [8]
 
 
 def test_a_query_cannot_write(database):
