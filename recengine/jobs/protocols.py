@@ -22,9 +22,10 @@ from recengine.offline.ingest.events import MAX_TYPES, MAX_VALUE
 from recengine.offline.ingest.order import plan_order
 from recengine.offline.ingest.roles import check_roles, find_roles
 from recengine.store.compose import id_text, quoted, text_number, whole_number
-from recengine.store.files import Foreign, origins
+from recengine.store.files import Foreign
 from recengine.store.files import Part as Opened
 from recengine.store.kinds import family
+from recengine.store.origins import origins
 from recengine.types import F32, I64, NO_TIME, Bools, Catalogue, EventColumns
 
 __all__ = ("Task", "leave_one_out", "split", "validation_part")

@@ -33,7 +33,8 @@ from recengine.offline.ingest.write import Machines, OrderUnit, Progress, Quaran
 from recengine.store.checking import described
 from recengine.store.cursor import Cursor
 from recengine.store.database import Database
-from recengine.store.files import Foreign, Part, known_rows, origins
+from recengine.store.files import Foreign, Part
+from recengine.store.origins import known_rows, origins
 from recengine.store.sequence import count_ingest
 from recengine.store.vocab import Draft, Vocabularies
 

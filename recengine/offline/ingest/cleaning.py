@@ -17,8 +17,9 @@ from recengine.offline.ingest.order import OrderPlan
 from recengine.offline.ingest.roles import find_roles
 from recengine.offline.ingest.write import Aside, Machines, Write
 from recengine.store import compose
-from recengine.store.files import PART, Origin, Part
+from recengine.store.files import PART, Part
 from recengine.store.kinds import family
+from recengine.store.origins import Origin
 from recengine.store.screening import add_values, find_machines, machine_rows, stage_values, value_quantiles
 from recengine.types import I32, I64
 

@@ -30,8 +30,9 @@ from recengine.offline.ingest.roles import find_roles
 from recengine.offline.ingest.write import SourceReport, Write
 from recengine.store import compose
 from recengine.store.events import EventSink, set_order_kind, span
-from recengine.store.files import Origin, Part
+from recengine.store.files import Part
 from recengine.store.kinds import family
+from recengine.store.origins import Origin
 from recengine.store.screening import count_orphans
 from recengine.store.vocab import MAX_ID_BYTES
 from recengine.types import I16

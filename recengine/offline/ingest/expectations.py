@@ -20,8 +20,9 @@ from recengine.errors import ExpectationFailed
 from recengine.offline.ingest.write import Aside, ExpectationResult
 from recengine.store import checking, compose
 from recengine.store.compose import checks
-from recengine.store.files import PART, Clips, Foreign, Origin, Part
+from recengine.store.files import PART, Clips, Foreign, Part
 from recengine.store.kinds import Family, family
+from recengine.store.origins import Origin
 from recengine.types import I64
 
 __all__ = ("Screening", "screen")

@@ -21,8 +21,9 @@ from recengine.offline.ingest.order import OrderPlan, plan_order
 from recengine.offline.ingest.roles import what_is_there
 from recengine.offline.ingest.write import Aside, SourceReport, Write
 from recengine.store import compose
-from recengine.store.files import Origin, Part
+from recengine.store.files import Part
 from recengine.store.kinds import Family, family
+from recengine.store.origins import Origin
 from recengine.store.tables import ColumnKind, ExternalSink, Keyed, externals
 from recengine.store.vocab import Draft
 from recengine.types import I16

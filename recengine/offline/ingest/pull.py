@@ -26,7 +26,8 @@ from recengine.offline.ingest.write import Progress, SourceReport
 from recengine.store import compose
 from recengine.store.cursor import Cursor
 from recengine.store.database import Database
-from recengine.store.files import Foreign, Origin, origins
+from recengine.store.files import Foreign
+from recengine.store.origins import Origin, origins
 from recengine.store.pulls import Pulls, pulls, record_failed, record_pulled
 from recengine.store.remote import POSTGRES, SQLITE, Remote
 from recengine.store.vocab import Vocabularies

@@ -19,8 +19,9 @@ from recengine.offline.ingest.roles import find_roles
 from recengine.offline.ingest.write import MAX_TIME, Aside, SourceReport, Write, encode
 from recengine.store import compose
 from recengine.store.catalog import Owner, VersionSink, attributes
-from recengine.store.files import Clips, Origin, Part
+from recengine.store.files import Clips, Part
 from recengine.store.kinds import family
+from recengine.store.origins import Origin
 
 __all__ = ("ingest_versions",)
 
