@@ -10,7 +10,7 @@ from time import perf_counter_ns
 
 import numpy as np
 
-from recengine.algorithms.popularity import Standing
+from recengine.algorithms.standing import Standing
 from recengine.config import Candidates
 from recengine.online.caps import Caps
 from recengine.online.counters import Live

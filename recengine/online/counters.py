@@ -2,7 +2,7 @@
 
 Two halves. `Counters` is part of the fold: it logs what counts, in the order of events, at 1 us each. `Live` belongs to
 a deployment and adds the events after its last one to the sums it was trained with, by the formula of
-`algorithms/popularity.py`: so another training on the same events comes to the same, but for what only training does
+`algorithms/standing.py`: so another training on the same events comes to the same, but for what only training does
 (a dislike takes back what its user did before; an item that a user returns to counts in `trending` as of the last
 time).
 
@@ -18,7 +18,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from recengine.algorithms.popularity import Popularity, Standing, growth, standing
+from recengine.algorithms.popularity import Popularity
+from recengine.algorithms.standing import Standing, growth, standing
 from recengine.config import EventType
 from recengine.features.interaction import Meanings
 from recengine.store.homes import Forgotten, home

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from recengine.algorithms.popularity import Popularity, Standing, descending
+from recengine.algorithms.popularity import Popularity
+from recengine.algorithms.standing import Standing, descending
 from recengine.config import Candidates
 from recengine.kernels.pool import merge
 from recengine.kernels.walk import walk

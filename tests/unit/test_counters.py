@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recengine.algorithms.popularity import DAY, Popularity
+from recengine.algorithms.popularity import Popularity
+from recengine.algorithms.standing import DAY
 from recengine.config import DEFAULT_EVENTS
 from recengine.config import Popularity as PopularityConfig
 from recengine.features.interaction import event_weights, interactions

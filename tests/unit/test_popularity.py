@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recengine.algorithms.popularity import DAY, Popularity, half_life
+from recengine.algorithms.popularity import Popularity
 from recengine.algorithms.registry import create
+from recengine.algorithms.standing import DAY, half_life
 from recengine.config import Popularity as PopularityConfig
 from recengine.errors import BadArtifact, EmptyData, NotFitted
 from recengine.types import NO_TIME, Catalogue, Column, Interactions, Query, TrainingData
