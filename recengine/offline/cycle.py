@@ -13,6 +13,7 @@ import msgspec
 from recengine.artifacts import ArtifactStore
 from recengine.config import Config
 from recengine.errors import BadArtifact, FeaturesChanged, UnknownVersion
+from recengine.features.timelines import keep
 from recengine.offline import build, deploy, featuring, validate
 from recengine.offline import train as training
 from recengine.offline.build import BuildReport
@@ -86,6 +87,8 @@ def train(
     if featured is not None:
         deployment = msgspec.structs.replace(deployment, features=featured.deployed)
     deployed = deploy.run(passed, deployment, artifacts, config, data=built.report)  # written, then live
+    if featured is not None:
+        keep(database, featured.told)  # what timelines say: serving goes on from it should a query fail later
 
     return CycleReport(
         version=deployed.version,

@@ -6,6 +6,7 @@ import pytest
 from recengine import Engine
 from recengine.config import parse
 from recengine.errors import ConfigInvalid, FeaturesChanged
+from recengine.features.timelines import kept
 from recengine.offline import cycle, featuring
 from recengine.offline.featuring import training_table
 from recengine.store.directory import CONFIG
@@ -79,7 +80,10 @@ def test_the_table_is_the_same_for_any_number_of_threads(database):
 
 
 def test_a_planted_leak_is_dropped_with_what_is_made_of_it(database):
-    report = featuring.run(database, parse(SMALL + LEAK)).report
+    made = featuring.run(database, parse(SMALL + LEAK))
+    report = made.report
+    assert {feature.name for feature, _ in made.told} >= {"total", "honest"}
+    assert all(kept(database, feature) is None for feature, _ in made.told), "what may be refused yet keeps nothing"
     assert report.dropped["total"].startswith("leak: it sees the future")
     assert report.dropped["per_total"] == "leak: it is made of total, which leaks"
     assert "leak" not in report.dropped.get("honest", "")
@@ -126,6 +130,7 @@ def test_training_keeps_features_and_serving_refuses_what_is_defined_otherwise(t
         report = engine.train(force=True)
         assert report.features is not None
         assert report.features.kept
+        assert kept(engine._database, featuring.defined(engine._database, engine.config)["total"]) is not None
         assert engine.spine().deployment.features.kept == report.features.kept
         assert len(engine.recommend("u1").items) > 0
     with Engine.open(folder) as engine:

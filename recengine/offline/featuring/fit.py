@@ -16,7 +16,7 @@ from recengine.features.deployed import DeployedFeatures
 from recengine.features.lanes import Labels, coded
 from recengine.features.selection import SelectionReport, select
 from recengine.features.signals import ENGAGED
-from recengine.features.timelines import keep
+from recengine.features.timelines import Told
 from recengine.features.transforms import Cooccurrences, cooccurrences, fit_transforms
 from recengine.kernels import cores
 from recengine.offline.featuring.history import Past
@@ -59,6 +59,8 @@ class Featured(msgspec.Struct, frozen=True):
 
     deployed: DeployedFeatures
     report: FeaturesReport
+    told: tuple[tuple[Feature, Told], ...]
+    """What timelines say now, to be kept once this is live; none where it was made as of the past."""
 
 
 def run(
@@ -82,8 +84,6 @@ def run(
     clock = _Clock(progress)
     threads = cores(config.training.threads)
     table = training_table(database, config, as_of=as_of, threads=threads)
-    if as_of is None:  # what timelines say now: serving goes on from it should a query fail later
-        keep(database, [(table.features[name], told) for name, told in table.past.told.items()])
     clock.reached("table")
     leaks = find_leaks(database, table.features, table.past, table.drawn.probes.times)
     clock.reached("leaks")
@@ -101,7 +101,8 @@ def run(
         seconds=clock.total,
         stages=clock.stages,
     )
-    return Featured(deployed, report)
+    said = table.past.told.items() if as_of is None else ()
+    return Featured(deployed, report, tuple([(table.features[name], told) for name, told in said]))
 
 
 def chosen(table: Table, config: Config, leaks: dict[str, str]) -> SelectionReport:
