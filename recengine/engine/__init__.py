@@ -45,7 +45,7 @@ class Engine(Answers, Pulling, Records, Featured, Definitions):
         self, path: Path, config: Config, database: Database, journal: Journal, environment: Mapping[str, str]
     ) -> None:
         super().__init__(path, config, database, journal, environment)
-        self._shut = weakref.finalize(self, shut, self._keeper, self._feedback, database)
+        self._shut = weakref.finalize(self, shut, self._timelines, self._keeper, self._feedback, database)
         """Closes at the latest when the interpreter ends, so that a script that stops in an error loses no record."""
 
     @classmethod

@@ -73,6 +73,7 @@ class Held:
                 self.replayed = self._feedback.replay()
                 """Frames that the journal held beyond the database at the opening."""
                 self._timelines = Timelines(database, self._state)
+                opened.append(self._timelines.close)
                 self._feedback.follower.chores.append(self._timelines.keep)
                 self._live: Recommender | RecEngineError
                 self._reload()
@@ -124,8 +125,9 @@ def _let_go(opened: list[Callable[[], None]]) -> None:
             log.warning("an opening failed, and closing what it had opened met: %s", err)
 
 
-def shut(keeper: Keeper, feedback: Feedback, database: Database) -> None:
+def shut(timelines: Timelines, keeper: Keeper, feedback: Feedback, database: Database) -> None:
     """Let go of everything in its order: what waits is written first."""
+    timelines.close()
     keeper.close()
     try:
         feedback.close()

@@ -62,7 +62,7 @@ class Follower:
         self._gate = gate
         self._stopped = False
         self.chores: list[Callable[[], None]] = []
-        """Done whenever DuckDB holds all that was folded."""
+        """Done whenever DuckDB holds all that was folded, on this thread: they are short, for writes wait for them."""
         self._due = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recengine-ledger", daemon=True)
         self._thread.start()

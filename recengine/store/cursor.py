@@ -155,6 +155,11 @@ class Cursor:
         with self.guarded():
             self.raw.commit()
 
+    def interrupt(self) -> None:
+        """Let the query that runs fail; the one thing that another thread may ask for."""
+        with suppress(duckdb.Error):
+            self.raw.interrupt()
+
     def close(self) -> None:
         """Let go of the connection."""
         self.raw.close()

@@ -1,5 +1,7 @@
 """The feature store, live: what is kept is as good as computed, visitors are read like users, and nobody is kept whom we forgot."""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from recengine import Engine, Request
 from recengine.config import Config, FeatureConfig, Features, Serving, Training
 from recengine.errors import BadRequest, NotFitted, UnknownItem
+from recengine.features.definition import Feature, FeatureSet, Timeline
 from recengine.features.pairs import PAIR_VALUES
 from recengine.offline.featuring import training_table
 from recengine.online.context import PERSONALISATION
@@ -180,6 +183,32 @@ def test_who_is_forgotten_while_timelines_are_asked_stays_forgotten(shop):
     assert len(store.said["latest_kind"].row) > 0
     assert row not in store.said["latest_kind"].row
     assert row not in timelines.told["latest_kind"].row
+
+
+def test_a_query_that_takes_long_holds_up_no_writes_and_ends_at_close(shop):
+    live = shop.spine().features.fitted()
+    sql = "SELECT 'i1' AS entity, 5 AS time, count(*) AS value FROM range(10000000) a(x), range(10000000) b(y) WHERE x * y % 7 = 3"
+    slow = Feature(name="slow", entity="item", how=Timeline("item", sql=sql, every=1))
+    timelines = Timelines(shop._database, shop._state)
+    timelines._store = FeatureStore(shop._state, CONFIG, FeatureSet((*live.features.features, slow)), live.labels, {}, live.program)
+    timelines._next = 0  # its moment has come
+    shop._feedback.follower.chores.append(timelines.keep)
+    try:
+        start = time.monotonic()
+        while timelines._asking is None:
+            shop._feedback.follower.wake()
+            time.sleep(0.01)
+        shop.record([{"user_id": "u1", "item_id": "i1", "type": "view"}])
+        shop._feedback.follower.wake()
+        while shop._ledger.behind:
+            assert time.monotonic() - start < 20, "the query holds up the writes"
+            time.sleep(0.01)
+        assert timelines._asking.is_alive()
+    finally:
+        shop._feedback.follower.chores.remove(timelines.keep)
+        timelines.close()
+    assert not timelines._asking.is_alive()
+    assert timelines.trouble == {}
 
 
 def test_a_new_price_and_a_new_item_count_at_once(shop):
