@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recengine.algorithms.base import SimilarItems, SimilarUsers, Vectors
-from tests.laws.laws import asked, fitted, pick, same, well_formed
+from tests.laws.asking import asked, fitted, pick, same, well_formed
 
 
 def law_similar_items_are_well_formed(make, data):

@@ -9,9 +9,9 @@ from recengine import config
 from recengine.algorithms.base import Scorer, Trainable
 from recengine.algorithms.registry import ALGORITHMS, create
 from tests import strategies as make_data
-from tests.laws import laws, likeness
+from tests.laws import learning, likeness, lists
 
-LAWS = laws.LAWS | likeness.LAWS
+LAWS = lists.LAWS | learning.LAWS | likeness.LAWS
 CONFIGS = {str(c.__struct_config__.tag): c for c in typing.get_args(config.ModelConfig)}
 
 VARIANTS = [

@@ -10,9 +10,9 @@ from recengine.algorithms.popularity import Popularity
 from recengine.errors import EmptyData
 from recengine.types import Evidence, TopN
 from tests import strategies as make_data
-from tests.laws import laws, likeness
+from tests.laws import learning, likeness, lists
 
-LAWS = laws.LAWS | likeness.LAWS
+LAWS = lists.LAWS | learning.LAWS | likeness.LAWS
 NOISE = itertools.count(1)
 
 
