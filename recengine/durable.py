@@ -1,15 +1,20 @@
 """Files that must be whole: their hash, and the force that brings them to the disk.
 
-Floor 1, for whoever publishes a folder: model versions and backups. In: paths. Out: hex digests, and bytes that survive
-a power cut. Why one home: a copy that forgets to flush looks right until the machine falls.
+Floor 1, for whoever publishes a folder or a file: model versions, backups, exports. In: paths. Out: hex digests, and
+bytes that survive a power cut. Why one home: a copy that forgets to flush looks right until the machine falls.
 """
 
 import hashlib
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
-__all__ = ("copy", "digest", "digest_of", "flush")
+from recengine.errors import DirectoryInvalid, RecEngineError
+
+__all__ = ("copy", "digest", "digest_of", "flush", "whole")
 
 _BYTES = 32
 
@@ -39,3 +44,29 @@ def copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
     flush(target)
+
+
+@contextmanager
+def whole(target: Path) -> Iterator[BinaryIO]:
+    """Open a file for writing that stands under its name only when it is complete and on the disk, else not at all.
+
+    Raises
+    ------
+    DirectoryInvalid : the folder is missing or cannot be written.
+    """
+    if not target.parent.is_dir():
+        raise DirectoryInvalid(f"{target.parent}: there is no such folder to write {target.name} to")
+    aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with aside.open("wb") as out:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
+        aside.replace(target)
+    except RecEngineError:  # of whoever gives what is written: some are OSErrors too
+        raise
+    except OSError as err:
+        raise DirectoryInvalid(f"{target}: cannot be written: {err.strerror or err}") from err
+    finally:
+        with suppress(OSError):  # where it could not be made it cannot be removed
+            aside.unlink(missing_ok=True)

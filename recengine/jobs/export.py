@@ -3,10 +3,8 @@
 Rows are (user_id, rank, item_id, score, reason), best first within a user.
 """
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,7 +13,8 @@ import msgspec
 import pyarrow as pa
 from pyarrow import csv, parquet
 
-from recengine.errors import BadRequest, DirectoryInvalid
+from recengine.durable import whole
+from recengine.errors import BadRequest
 from recengine.types import Response
 
 __all__ = ("FORMATS", "ExportReport", "export")
@@ -53,21 +52,9 @@ def export(batches: Iterable[list[Response]], target: Path) -> ExportReport:
     """
     if target.suffix not in FORMATS:
         raise BadRequest(f"{target.name}: expected a name that ends in {', '.join(FORMATS)}, got {target.suffix!r}")
-    if not target.parent.is_dir():
-        raise DirectoryInvalid(f"{target.parent}: there is no such folder to write {target.name} to")
-    aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     degraded: Counter[str] = Counter()
-    try:
-        with aside.open("wb") as out:
-            rows = _WRITERS[target.suffix](_noted(batches, degraded), out)
-            out.flush()
-            os.fsync(out.fileno())
-        aside.replace(target)
-    except OSError as err:
-        raise DirectoryInvalid(f"{target}: cannot be written: {err.strerror or err}") from err
-    finally:
-        with suppress(OSError):  # where it could not be made it cannot be removed
-            aside.unlink(missing_ok=True)
+    with whole(target) as out:
+        rows = _WRITERS[target.suffix](_noted(batches, degraded), out)
     return ExportReport(file=str(target), rows=rows, degraded=dict(degraded))
 
 

@@ -4,8 +4,6 @@ A job: it needs the offline spine's table and, where a deployment is live, what 
 a page for people, and the same facts for machines.
 """
 
-import os
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +12,8 @@ import numpy as np
 
 from recengine.artifacts import ArtifactStore
 from recengine.config import Config
-from recengine.errors import BadArtifact, DirectoryInvalid, FeaturesChanged
+from recengine.durable import whole
+from recengine.errors import BadArtifact, FeaturesChanged
 from recengine.features import deployed
 from recengine.features.definition import FeatureSet
 from recengine.features.lanes import Labels
@@ -77,15 +76,8 @@ def write(report: Report, target: Path) -> None:
     ------
     DirectoryInvalid : the folder is missing or cannot be written.
     """
-    aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        aside.write_text(page(report), encoding="utf-8")
-        aside.replace(target)
-    except OSError as err:
-        raise DirectoryInvalid(f"{target}: cannot be written: {err.strerror or err}") from err
-    finally:
-        with suppress(OSError):  # where it could not be made it cannot be removed
-            aside.unlink(missing_ok=True)
+    with whole(target) as out:
+        out.write(page(report).encode())
 
 
 def _selection(artifacts: ArtifactStore) -> tuple[SelectionReport | None, str]:

@@ -5,9 +5,7 @@ the features stand `user_id`, `item_id`, `time` (a timestamp, or the feed's own 
 the item up) and `group` (rows of one moment of one user). Categories are words, and what is missing is null.
 """
 
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from recengine.errors import BadRequest, DirectoryInvalid, EmptyData
+from recengine.durable import whole
+from recengine.errors import BadRequest, EmptyData
 from recengine.features.definition import Feature
 from recengine.offline.featuring import Table
 from recengine.store.vocab import Vocabulary
@@ -54,27 +53,14 @@ def write_table(table: Table, users: Vocabulary, items: Vocabulary, target: Path
     """
     if target.suffix != ".parquet":
         raise BadRequest(f"{target.name}: expected a name that ends in .parquet, got {target.suffix!r}")
-    if not target.parent.is_dir():
-        raise DirectoryInvalid(f"{target.parent}: there is no such folder to write {target.name} to")
     rows = len(table.drawn.taken)
     if rows == 0:
         raise EmptyData("no event leaves a row", hint="events need an item to set beside the one that was taken")
     schema = _schema(table)
-    aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with aside.open("wb") as out:
-            with parquet.ParquetWriter(out, schema) as sink:
-                for first in range(0, rows, _BATCH):
-                    part = slice(first, min(first + _BATCH, rows))
-                    sink.write_batch(pa.record_batch(_columns(table, users, items, part), schema=schema))
-            out.flush()
-            os.fsync(out.fileno())
-        aside.replace(target)
-    except OSError as err:
-        raise DirectoryInvalid(f"{target}: cannot be written: {err.strerror or err}") from err
-    finally:
-        with suppress(OSError):  # where it could not be made it cannot be removed
-            aside.unlink(missing_ok=True)
+    with whole(target) as out, parquet.ParquetWriter(out, schema) as sink:
+        for first in range(0, rows, _BATCH):
+            part = slice(first, min(first + _BATCH, rows))
+            sink.write_batch(pa.record_batch(_columns(table, users, items, part), schema=schema))
     taken = int(np.count_nonzero(table.drawn.taken))
     size = target.stat().st_size
     return TableReport(file=str(target), rows=rows, taken=taken, features=len(table.features.names), bytes=size)

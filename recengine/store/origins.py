@@ -1,6 +1,6 @@
 """What a source consists of: the files or the frame that it names, and what can be told of one before it is read.
 
-Comes in: a path, a glob, a folder, a list of these, or a frame (`frames.py`). Goes out: origins, for `files.py` to read.
+Comes in: a path, a glob, a folder, a list of these, or a frame (`frames.py`). Goes out: origins for `files.py`.
 """
 
 import csv

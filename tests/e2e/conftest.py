@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recengine import Engine
+from recengine.cli import main
 from recengine.server.app import build
 
 CONFIG = """
@@ -95,3 +96,15 @@ def behind(_trained, tmp_path_factory):
 @pytest.fixture(scope="module")
 def door(behind):
     return build(behind)
+
+
+@pytest.fixture
+def run(capsys):
+    """`run("train", shop)`: type a command; returns its exit code, what it said and what it complained of."""
+
+    def typed(*words):
+        code = main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return typed

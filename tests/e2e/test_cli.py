@@ -9,16 +9,6 @@ import pytest
 from recengine.cli import main
 
 
-@pytest.fixture
-def run(capsys):
-    def typed(*words):
-        code = main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return typed
-
-
 def test_the_way_of_a_new_user(run, tmp_path, files):
     shop = tmp_path / "shop"
     assert run("init", shop)[0] == 0

@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from recengine import Engine
-from recengine.cli import main
 from recengine.demo import generate
 
 OWN = """
@@ -42,16 +41,6 @@ def fed(tmp_path_factory):
 @pytest.fixture
 def demo(fed, tmp_path):
     return shutil.copytree(fed[0], tmp_path / "demo")
-
-
-@pytest.fixture
-def run(capsys):
-    def typed(*words):
-        code = main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return typed
 
 
 def listed(run, shop):

@@ -10,20 +10,9 @@ import sys
 
 import pytest
 
-from recengine.cli import main
 from recengine.client import Client
 from recengine.engine import Engine
 from tests.serving import Served, free_port
-
-
-@pytest.fixture
-def run(capsys):
-    def typed(*words):
-        code = main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return typed
 
 
 def lines(*events):

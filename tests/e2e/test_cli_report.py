@@ -3,20 +3,6 @@
 import json
 import re
 
-import pytest
-
-from recengine.cli import main
-
-
-@pytest.fixture
-def run(capsys):
-    def typed(*words):
-        code = main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return typed
-
 
 def test_the_report_is_one_page_and_the_same_facts_for_machines(run, shop, tmp_path):
     page = tmp_path / "report.html"

@@ -1,7 +1,6 @@
 """What the server says in trouble: records that are gone, an engine that closes, values beyond all bounds, long replies."""
 
 import asyncio
-import shutil
 import time
 
 import msgspec
@@ -16,20 +15,8 @@ from recengine.types.frames import DecisionFrame
 from tests.asgi import ask, asked
 
 
-@pytest.fixture(scope="module")
-def engine(_trained, tmp_path_factory):
-    path = shutil.copytree(_trained, tmp_path_factory.mktemp("trouble") / "shop")
-    with Engine.open(path) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def door(engine):
-    return build(engine)
-
-
-def test_a_kept_reply_without_its_first_record_is_no_such_reply(door, engine):
-    engine._feedback.note((DecisionFrame("f" * 32, 1, "u1", "v", same_as="0" * 32),))
+def test_a_kept_reply_without_its_first_record_is_no_such_reply(door, behind):
+    behind._feedback.note((DecisionFrame("f" * 32, 1, "u1", "v", same_as="0" * 32),))
     answer = ask(door, f"/v1/recommendations/{'f' * 32}/explanation")
     assert (answer.status, answer.json["code"]) == (404, "unknown-reply")
 
@@ -75,7 +62,7 @@ BEYOND = [
 
 
 @pytest.mark.parametrize("wish", BEYOND, ids=range(len(BEYOND)))
-def test_a_value_beyond_its_bounds_is_refused_by_place_at_every_door(door, engine, wish):
+def test_a_value_beyond_its_bounds_is_refused_by_place_at_every_door(door, behind, wish):
     (name,) = wish
     wishes = msgspec.json.encode(wish)  # 2**70 is written as it is
     ranking = b"" if name == "caps" else wishes[:-1] + b',"items":["i1"]}'
@@ -90,15 +77,15 @@ def test_a_value_beyond_its_bounds_is_refused_by_place_at_every_door(door, engin
             assert answer.status == 400, path
             assert f".{name}[" in answer.json["errors"][0]["place"]
     with pytest.raises(BadRequest, match=rf"\$\.{name}\["):
-        engine.recommend("u1", **wish)
+        behind.recommend("u1", **wish)
     with pytest.raises(BadRequest, match=rf"\$\.{name}\["):
-        engine.recommend(Request(user_id="u1", **wish))
+        behind.recommend(Request(user_id="u1", **wish))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400], ids=["nan", "inf", "huge"])
-def test_a_number_of_the_context_is_finite(engine, value):
+def test_a_number_of_the_context_is_finite(behind, value):
     with pytest.raises(BadRequest, match="context"):
-        engine.recommend(Request(context={"a": value}))
+        behind.recommend(Request(context={"a": value}))
 
 
 def test_a_cap_of_the_query_names_its_place(door):
@@ -122,14 +109,14 @@ def test_a_plain_context_is_taken(door):
         ("POST", "/v1/sessions/recommendations", b'{"n":51,"explain":true}'),
     ],
 )
-def test_a_long_reply_holds_nobody(door, engine, monkeypatch, method, target, body):
-    reply = engine.reply
+def test_a_long_reply_holds_nobody(door, behind, monkeypatch, method, target, body):
+    reply = behind.reply
 
     def slowly(*args):
         time.sleep(0.3)
         return reply(*args)
 
-    monkeypatch.setattr(engine, "reply", slowly)
+    monkeypatch.setattr(behind, "reply", slowly)
     headers = [("content-type", "application/json")] if body else []
 
     async def both():
