@@ -1,7 +1,5 @@
 """A file that is written whole stands there complete, or as it was before; whoever gives the content keeps its errors."""
 
-import os
-
 import pytest
 
 from recengine.durable import whole
@@ -14,7 +12,7 @@ def test_a_file_appears_when_it_is_complete(tmp_path):
         file.write(b"all of it")
         assert not target.exists()
     assert target.read_bytes() == b"all of it"
-    assert os.listdir(tmp_path) == ["out"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 @pytest.mark.parametrize("error", [StoreFailed("the disk refused"), ValueError("a defect")], ids=type)
@@ -31,7 +29,7 @@ def test_an_error_of_who_writes_is_kept_and_so_is_the_old_file(tmp_path, error):
         write()
     assert caught.value is error
     assert target.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["out"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_a_disk_that_refuses_is_said_with_the_name_of_the_file(tmp_path):
