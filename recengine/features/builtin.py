@@ -16,8 +16,7 @@ import msgspec
 from recengine.config import Config, EventType, FeatureConfig, TransformKind, microseconds
 from recengine.errors import ConfigInvalid
 from recengine.features.counted import FAMILIES, Family, Line
-from recengine.features.definition import AttributeOf, Counted, Derived, Entity, Feature, FeatureSet, Timeline
-from recengine.features.derived import Op
+from recengine.features.definition import AttributeOf, Counted, Derived, Entity, Feature, FeatureSet, Op, Timeline
 from recengine.features.signals import BUCKET
 from recengine.types import Column
 

@@ -13,9 +13,11 @@ import msgspec
 
 from recengine.config import TransformKind
 
-__all__ = ("AttributeOf", "Counted", "Derived", "Entity", "Feature", "FeatureSet", "How", "Timeline")
+__all__ = ("AttributeOf", "Counted", "Derived", "Entity", "Feature", "FeatureSet", "How", "Op", "Timeline")
 
 Entity: TypeAlias = Literal["user", "item", "context", "interaction", "session", "derived"]
+Op: TypeAlias = Literal["ratio", "product", "difference", "same"]
+"""How a derived feature comes of two others; `kernels/derive.py` says what each gives."""
 
 
 class Counted(msgspec.Struct, frozen=True, tag="counted"):
@@ -53,7 +55,7 @@ class Timeline(msgspec.Struct, frozen=True, tag="timeline"):
 class Derived(msgspec.Struct, frozen=True, tag="derived"):
     """Two features made into one; missing where either is, and a ratio where the divisor is 0."""
 
-    op: Literal["ratio", "product", "difference", "same"]
+    op: Op
     of: tuple[str, str]
 
 

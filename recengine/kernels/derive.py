@@ -1,7 +1,8 @@
-"""The door to the kernel that makes features of two others. Stands under `online/feature_store.py`.
+"""The door to the kernel that makes features of two others. Stands under training (`offline/featuring`) and serving.
 
-In: a buffer whose rows are features, and which row comes of which. Out: those rows, filled in. The same to the bit as
-`features.derived.derive`, which training uses: each value is one operation on float32.
+In: a buffer whose rows are features, and which row comes of which. Out: those rows, filled in. ratio = a / b; product;
+difference = a - b; same = 1.0 where they are equal, else 0.0. Missing (NaN) is what lacks either, a ratio whose divisor
+is 0, and what float32 cannot hold. Each value is one operation on float32, whatever stands beside it.
 """
 
 import numpy as np

@@ -1,6 +1,5 @@
-"""Features of the moment, of the place, and of two other features."""
+"""Features of the moment and of the place."""
 
-import operator
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -9,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recengine.features.context import CONTEXT_VALUES, read_context, read_contexts
-from recengine.features.derived import derive
 from recengine.types import NO_TIME
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -73,31 +71,3 @@ def test_what_a_request_tells_becomes_codes_and_what_it_does_not_is_missing(told
 
 def test_without_labels_no_category_is_known():
     assert np.isnan(read_context(10**15, dict.fromkeys(("device", "location", "referrer"), "phone"), {})[4:7]).all()
-
-
-OPS = {"ratio": operator.truediv, "product": operator.mul, "difference": operator.sub, "same": operator.eq}
-FLOATS = st.lists(st.floats(width=32, allow_infinity=False), min_size=1, max_size=6)
-
-
-@given(FLOATS, FLOATS, st.sampled_from(list(OPS)))
-def test_two_features_make_one_value_by_value(left, right, op):
-    n = min(len(left), len(right))
-    a, b = np.array(left[:n], np.float32), np.array(right[:n], np.float32)
-    a.setflags(write=False)
-    got, into = derive(op, a, b), np.empty((2, n), np.float32)
-    assert derive(op, a, b, into[1]) is not None
-    for position in range(n):
-        x, y = a[position], b[position]
-        with np.errstate(all="ignore"):
-            wanted = np.float32(OPS[op](x, y))
-        if np.isnan(x) or np.isnan(y) or not np.isfinite(wanted):
-            wanted = np.float32(np.nan)
-        np.testing.assert_array_equal(got[position], wanted)
-        np.testing.assert_array_equal(into[1, position], wanted)
-
-
-def test_a_value_of_the_user_is_set_against_each_item():
-    prices = np.array([10, 20, np.nan, 0], np.float32)
-    np.testing.assert_array_equal(derive("ratio", prices, np.float32(10)), np.array([1, 2, np.nan, 0], np.float32))
-    assert np.isnan(derive("ratio", prices, np.float32(0))).all()
-    assert np.isnan(derive("same", np.float32(np.nan), np.float32(np.nan)))

@@ -22,7 +22,6 @@ from recengine.features.attributes import attribute_values, numbers
 from recengine.features.context import CONTEXT_VALUES, read_contexts
 from recengine.features.covisits import COVISIT_VALUES, sweep
 from recengine.features.definition import AttributeOf, Counted, Derived, Feature, FeatureSet, Timeline
-from recengine.features.derived import derive
 from recengine.features.item import ITEM_VALUES, ItemTallies
 from recengine.features.lanes import Labels, Lanes, coded, lanes_from
 from recengine.features.pairs import PAIR_VALUES
@@ -31,6 +30,7 @@ from recengine.features.signals import BUCKET
 from recengine.features.timelines import coded as coded_told
 from recengine.features.trails import Trails, lookback_of, read_rows
 from recengine.features.user import USER_VALUES
+from recengine.kernels.derive import OPERATIONS, derive
 from recengine.offline.featuring.history import Past, taken
 from recengine.store.asof import in_force
 from recengine.store.catalog import VersionsOverTime
@@ -102,10 +102,12 @@ def fill(
     else:
         for group in groups:
             group()
-    for k, feature in enumerate(features.features):  # what others are made of stands before them
-        if isinstance(feature.how, Derived):
-            a, b = feature.how.of
-            values[k] = derive(feature.how.op, values[place[a]], values[place[b]])
+    plan = [  # what others are made of stands before them
+        (OPERATIONS.index(feature.how.op), place[feature.how.of[0]], 1, place[feature.how.of[1]], 1, k)
+        for k, feature in enumerate(features.features)
+        if isinstance(feature.how, Derived)
+    ]
+    derive(values, np.array(plan, np.int32).reshape(-1, 6))
     return values
 
 
