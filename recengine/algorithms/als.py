@@ -19,7 +19,7 @@ import numpy as np
 from scipy import linalg, sparse
 
 from recengine.algorithms.base import Progress
-from recengine.artifacts import read_arrays, write_arrays
+from recengine.artifacts.arrays import read_arrays, write_arrays
 from recengine.config import Als as AlsConfig
 from recengine.errors import BadArtifact, EmptyData, NotFitted, TrainingFailed
 from recengine.kernels import als as kernel

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import sparse
 
 from recengine.algorithms.groups import Attribute, attribute_of, memberships
-from recengine.artifacts import read_arrays, write_arrays
+from recengine.artifacts.arrays import read_arrays, write_arrays
 from recengine.errors import BadArtifact, ConfigInvalid, NotFitted, ShapeError
 from recengine.types import F32, F64, I32, I64, Evidence, Mask, TopN, TrainingData
 

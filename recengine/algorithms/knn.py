@@ -27,7 +27,7 @@ from recengine.algorithms.similarity import (
     strength,
     transposed,
 )
-from recengine.artifacts import read_arrays, write_arrays
+from recengine.artifacts.arrays import read_arrays, write_arrays
 from recengine.config import ItemKnn as ItemKnnConfig
 from recengine.errors import NotFitted
 from recengine.kernels.knn import Csr, sum_at, sum_top

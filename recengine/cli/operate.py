@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from recengine.artifacts import ArtifactStore
+from recengine.artifacts.store import ArtifactStore
 from recengine.cli import show
 from recengine.config import Config, commented, load
 from recengine.engine import Engine

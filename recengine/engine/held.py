@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 
-from recengine.artifacts import ArtifactStore
+from recengine.artifacts.store import ArtifactStore
 from recengine.config import Config, Moments
 from recengine.errors import ModelError, NotTrained, RecEngineError
 from recengine.features.builtin import places

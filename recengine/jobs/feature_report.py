@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from recengine.artifacts import ArtifactStore
+from recengine.artifacts.store import ArtifactStore
 from recengine.config import Config
 from recengine.durable import whole
 from recengine.errors import BadArtifact, FeaturesChanged

@@ -10,7 +10,7 @@ import time
 
 import msgspec
 
-from recengine.artifacts import ArtifactStore
+from recengine.artifacts.store import ArtifactStore
 from recengine.config import Config
 from recengine.errors import BadArtifact, FeaturesChanged, UnknownVersion
 from recengine.features.timelines import keep

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from recengine.artifacts import About, ArtifactStore
+from recengine.artifacts.manifest import About
+from recengine.artifacts.store import ArtifactStore
 from recengine.config import Config
 from recengine.errors import GateFailed, RecEngineError
 from recengine.offline.build import BuildReport

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recengine.artifacts import FORMAT, About, ArtifactStore, read_arrays, verify, write_arrays
+from recengine.artifacts.arrays import read_arrays, write_arrays
+from recengine.artifacts.manifest import FORMAT, About, verify
+from recengine.artifacts.store import ArtifactStore
 from recengine.errors import BadArtifact, UnknownVersion
 
 
@@ -229,7 +231,9 @@ CRASHES = textwrap.dedent(
     import json, os, sys
     from pathlib import Path
     import numpy as np
-    from recengine.artifacts import About, ArtifactStore, write_arrays
+    from recengine.artifacts.arrays import write_arrays
+    from recengine.artifacts.manifest import About
+    from recengine.artifacts.store import ArtifactStore
 
     root, how = Path(sys.argv[1]), sys.argv[2]
     WATCHED = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree", "os.truncate"}

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from recengine.artifacts import ArtifactStore
+from recengine.artifacts.store import ArtifactStore
 from recengine.errors import BadArtifact, EmptyData, GateFailed
 from recengine.offline import cycle, deploy
 from recengine.offline.ingest import ingest
