@@ -9,14 +9,14 @@ only training needs it.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from recengine.errors import EmptyData, ShapeError, TrainingFailed
-from recengine.kernels.forest import predict
-from recengine.types import F32, F64, I32, I64, Mask
+from recengine.kernels.forest import Trees, predict
+from recengine.types import F32, F64, I64
 
 __all__ = ("Forest", "permutation_importance", "train")
 
@@ -26,60 +26,23 @@ _MISSING_ZERO, _MISSING_NAN = 4, 8
 
 
 class Forest:
-    """Decision trees as flat arrays; a row's score is the sum of the leaves it reaches.
+    """Decision trees whose structure was checked; a row's score is the sum of the leaves it reaches.
 
     Parameters
     ----------
     n_features : columns of the matrix.
-    roots : (T,) int32, a node, or ~leaf where a tree is one leaf.
-    feature, threshold, left, right, default_left : (N,) int32, float64, int32, int32, uint8; a row goes left where
-        x <= threshold, and NaN goes left where `default_left`. A child is a node behind its parent, or ~leaf.
-    value : (L,) float64.
 
     Raises
     ------
-    ShapeError : arrays of the wrong shape or dtype, or a node that names what does not exist.
+    ShapeError : arrays of the wrong shape or dtype, a node that names what does not exist, a NaN or infinity.
     """
 
-    def __init__(
-        self,
-        n_features: int,
-        roots: I32,
-        feature: I32,
-        threshold: F64,
-        left: I32,
-        right: I32,
-        default_left: Mask,
-        value: F64,
-    ) -> None:
+    def __init__(self, n_features: int, trees: Trees) -> None:
         self.n_features = n_features
-        self.roots = roots
-        self.feature, self.threshold, self.left, self.right = feature, threshold, left, right
-        self.default_left = default_left
-        self.value = value
+        self.trees = trees
         self.predict(np.zeros((0, n_features), np.float32))
-        if np.isnan(threshold).any() or not np.isfinite(value).all():
+        if np.isnan(trees.threshold).any() or not np.isfinite(trees.value).all():
             raise ShapeError("threshold, value: expected numbers, got NaN or infinity")
-
-    @property
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """All that makes this forest, by name: `Forest.of(arrays)` answers bit-equal."""
-        return {
-            "n_features": np.array(self.n_features, np.int64),
-            "roots": self.roots,
-            "feature": self.feature,
-            "threshold": self.threshold,
-            "left": self.left,
-            "right": self.right,
-            "default_left": self.default_left,
-            "value": self.value,
-        }
-
-    @classmethod
-    def of(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
-        """Make a forest of what `arrays` gave. Raises ShapeError as the class does."""
-        rest = {name: array for name, array in arrays.items() if name != "n_features"}
-        return cls(int(arrays["n_features"]), **rest)
 
     def predict(self, x: F32, *, threads: int = 1) -> F64:
         """Score rows: (n, n_features) float32 -> (n,) float64, the sum over trees (log-odds where trained so).
@@ -88,17 +51,7 @@ class Forest:
         """
         if x.ndim == 2 and x.shape[1] != self.n_features:
             raise ShapeError(f"x: expected {self.n_features} columns, got {x.shape[1]}")
-        return predict(
-            x,
-            self.roots,
-            self.feature,
-            self.threshold,
-            self.left,
-            self.right,
-            self.default_left,
-            self.value,
-            threads=threads,
-        )
+        return predict(x, self.trees, threads=threads)
 
 
 def train(
@@ -172,7 +125,7 @@ def permutation_importance(
     shuffled = x.copy()
     for column in range(x.shape[1]):
         order = rng.permutation(len(x))  # drawn for every column, so that the others' do not depend on what is asked
-        if not (forest.feature == column).any():
+        if not (forest.trees.feature == column).any():
             continue
         shuffled[:, column] = x[order, column]
         fall[column] = whole - score(y, forest.predict(shuffled, threads=threads))
@@ -215,6 +168,6 @@ def _read(text: str, n_features: int) -> Forest:
     arrays: dict[str, npt.NDArray[Any]] = {name: flat[name].astype(np.int32) for name in _INDEXES}
     arrays["default_left"] = np.where(as_zero, threshold >= 0, by_default).astype(np.uint8)
     try:
-        return Forest(n_features, threshold=threshold, value=flat["value"], **arrays)
+        return Forest(n_features, Trees(threshold=threshold, value=flat["value"], **arrays))
     except ShapeError as err:
         raise TrainingFailed(f"trees: LightGBM came to no forest: {err}") from err

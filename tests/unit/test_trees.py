@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from recengine.errors import EmptyData, ShapeError, TrainingFailed
+from recengine.kernels.forest import Trees
 from recengine.trees import Forest, permutation_importance, train
 
 
@@ -33,9 +34,10 @@ def test_a_forest_answers_as_lightgbm_does(params, monkeypatch):
 
 def test_training_repeats_by_seed_whatever_the_threads():
     x, y = told()
-    arrays = [train(x, y, params={"bagging_fraction": 0.5, "bagging_freq": 1}, rounds=10, seed=7, threads=t).arrays for t in (1, 2, 1)]
-    for name, array in arrays[0].items():
-        assert all(array.tobytes() == other[name].tobytes() for other in arrays[1:]), name
+    params = {"bagging_fraction": 0.5, "bagging_freq": 1}
+    first, *others = (train(x, y, params=params, rounds=10, seed=7, threads=t).trees._asdict() for t in (1, 2, 1))
+    for name, array in first.items():
+        assert all(array.tobytes() == other[name].tobytes() for other in others), name
 
 
 def test_groups_are_ranked_within():
@@ -50,17 +52,17 @@ def test_groups_are_ranked_within():
 def test_a_forest_from_its_arrays_answers_bit_equal():
     x, y = told()
     forest = train(x, y, rounds=5)
-    again = Forest.of({name: array.copy() for name, array in forest.arrays.items()})
+    again = Forest(forest.n_features, Trees(*(array.copy() for array in forest.trees)))
     assert again.predict(x).tobytes() == forest.predict(x).tobytes()
 
 
 @pytest.mark.parametrize(("name", "value"), [("left", 0), ("right", 10**6), ("feature", 5), ("threshold", np.nan), ("value", np.inf), ("roots", 10**6)])
 def test_damaged_arrays_make_no_forest(name, value):
-    arrays = train(*told(), rounds=5).arrays
-    arrays[name] = arrays[name].copy()
-    arrays[name][1] = value
+    forest = train(*told(), rounds=5)
+    damaged = getattr(forest.trees, name).copy()
+    damaged[1] = value
     with pytest.raises(ShapeError):
-        Forest.of(arrays)
+        Forest(forest.n_features, forest.trees._replace(**{name: damaged}))
 
 
 def test_another_number_of_columns_is_refused():
