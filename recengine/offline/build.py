@@ -10,7 +10,6 @@ of an item can be placed among them, and every part gets the latest.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import TypeAlias
 
 import msgspec
@@ -19,6 +18,7 @@ import numpy as np
 from recengine.config import Config, EventType
 from recengine.errors import EmptyData
 from recengine.features.interaction import HIDES, SEEN, event_bits, event_weights, interactions, seen
+from recengine.offline.cuts import cut_of, kind_of
 from recengine.store.catalog import read_items, read_users
 from recengine.store.database import Database
 from recengine.store.events import read_events, repeated_events
@@ -56,7 +56,6 @@ __all__ = (
 ENOUGH_USERS = 50
 """Fewer users cannot judge the live deployment: with 50 the interval of a mean is +- 0.28 standard deviations."""
 NEVER = int(np.iinfo(np.int64).max)
-Cut: TypeAlias = Callable[[EventColumns, F32, int, Bools, float], Bools]
 Catalogues: TypeAlias = Callable[[int], tuple[Catalogue, Catalogue]]
 """(users, items) as they were at a moment, int64 microseconds."""
 
@@ -171,9 +170,8 @@ def split(
         raise EmptyData("the store holds no events", hint="ingest events first")
     weights = event_weights(events, config.event)
     everyone = np.ones(len(events.seq), np.bool_)
-    kind = _kind(events, config)
-    cuts: dict[str, Cut] = {"time": _cut_by_time, "leave_last": _cut_by_last}
-    cut = cuts.get(kind, partial(_cut_by_chance, config.training.seed))
+    kind = kind_of(events, config)
+    cut = cut_of(kind, config.training.seed)
 
     def cut_at(before: Bools, held_out: Bools) -> Part:
         moment = _last(events, before)
@@ -252,72 +250,6 @@ def eligible(side: Part, users: I32) -> Mask:
     indptr, at = take(side.seen[0], users)
     mask[np.repeat(np.arange(len(users)), np.diff(indptr)), side.seen[1][at]] = 0
     return mask
-
-
-def _kind(events: EventColumns, config: Config) -> str:
-    """Decide what `auto` means for these events.
-
-    Integers that only sort, or the order of a file, may run user by user; a moment in such an order parts the users
-    instead of their histories, and nobody could be judged by what he did before.
-    """
-    kind = config.training.split
-    if kind != "auto":
-        return kind
-    if int(events.time.max()) >= MICROSECONDS_FROM:
-        return "time"
-    before = _cut_by_time(
-        events, np.empty(0, np.float32), 0, np.ones(len(events.seq), np.bool_), config.training.test_share
-    )
-    later = np.unique(events.user[~before])
-    known = np.isin(later, events.user[before]).sum()
-    return "time" if 2 * known >= len(later) else "random"
-
-
-def _cut_by_chance(seed: int, events: EventColumns, _weights: F32, n_items: int, among: Bools, share: float) -> Bools:
-    """Hold out `share` of each user's items, all events of a pair together; a user keeps at least one item."""
-    rows = np.flatnonzero(among)
-    pair, of_pair = np.unique(events.user[rows].astype(np.int64) * n_items + events.item[rows], return_inverse=True)
-    user = pair // n_items
-    dice = np.random.default_rng((seed, len(rows))).random(len(pair))
-    order = np.lexsort((dice, user))
-    first = np.flatnonzero(np.concatenate(([True], user[1:] != user[:-1])))
-    counts = np.diff(np.append(first, len(user)))
-    place = np.empty(len(pair), np.int64)
-    place[order] = np.arange(len(pair)) - np.repeat(first, counts)  # each pair's place in a shuffle of its user's items
-    kept = place < np.repeat(np.maximum(counts - np.round(share * counts), 1), counts)
-    before = np.zeros(len(among), np.bool_)
-    before[rows] = kept[of_pair]
-    return before
-
-
-def _cut_by_time(events: EventColumns, _weights: F32, _n_items: int, among: Bools, share: float) -> Bools:
-    """Mark what lies before the moment after which `share` of the events lie.
-
-    Events of one moment stay together, on the later side.
-    """
-    times = np.sort(events.time[among])
-    if len(times) == 0:
-        return among
-    moment = times[min(len(times) - 1, int(np.ceil(len(times) * (1 - share))))]
-    before: Bools = among & (events.time < moment)
-    return before
-
-
-def _cut_by_last(events: EventColumns, weights: F32, n_items: int, among: Bools, _share: float) -> Bools:
-    """Mark what lies before each user's first event with the item that the user took up last.
-
-    Users with fewer than two such items are not cut.
-    """
-    rows = np.flatnonzero(among & (weights > 0))
-    pair = events.user[rows].astype(np.int64) * n_items + events.item[rows]
-    _, first = np.unique(pair, return_index=True)  # rows are in (user, time) order: the first event of each pair
-    taken_up = np.sort(rows[first])
-    user = events.user[taken_up]
-    last = np.flatnonzero(np.append(user[1:] != user[:-1], True)) if len(user) else np.empty(0, np.int64)
-    several = last[np.diff(np.concatenate(([-1], last))) > 1]
-    cut_at = np.full(int(events.user.max()) + 1, len(among), np.int64)
-    cut_at[user[several]] = taken_up[several]
-    return among & (np.arange(len(among)) < cut_at[events.user])
 
 
 def part(
