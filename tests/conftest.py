@@ -27,7 +27,7 @@ def data_path() -> Callable[[str], Path]:
     def locate(name: str) -> Path:
         found = data.path(name)
         if found is None:
-            pytest.skip(f"{ABSENT}data set {name}")
+            pytest.skip(f"{ABSENT}data set {name}")  # its licence forbids a copy here; the closing lines count it
         return found
 
     return locate
@@ -38,7 +38,7 @@ def postgres() -> str:
     """The URI of a PostgreSQL in which tests may make tables; without one the test is skipped and counted."""
     found = os.environ.get("RECENGINE_TEST_POSTGRES")
     if not found:
-        pytest.skip(f"{ABSENT}a PostgreSQL (RECENGINE_TEST_POSTGRES)")
+        pytest.skip(f"{ABSENT}a PostgreSQL (RECENGINE_TEST_POSTGRES)")  # `.ci/run` starts one; `make test` needs none
     return found
 
 

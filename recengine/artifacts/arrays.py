@@ -18,7 +18,7 @@ __all__ = ("read_arrays", "write_arrays")
 def write_arrays(folder: Path, **arrays: npt.NDArray[Any]) -> None:
     """Write each array as `<name>.npy` into `folder`, C order."""
     for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)
+        np.save(folder / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)  # objects fail
 
 
 def read_arrays(folder: Path, *names: str) -> tuple[npt.NDArray[Any], ...]:
@@ -31,7 +31,7 @@ def read_arrays(folder: Path, *names: str) -> tuple[npt.NDArray[Any], ...]:
     arrays = []
     for name in names:
         try:
-            mapped = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            mapped = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)  # a pickle runs code
         except (OSError, ValueError, EOFError) as err:
             where = f"{folder.name}/{name}.npy"
             raise BadArtifact(f"{where}: expected a numpy array: {err}", hint="train again, or roll back") from err

@@ -54,7 +54,7 @@ def library(tmp_path_factory):
     """The shim, compiled; skips where there is no compiler."""
     found = shim.compiled(tmp_path_factory.mktemp("shim"))
     if found is None:
-        pytest.skip(f"{ABSENT}C compiler")
+        pytest.skip(f"{ABSENT}C compiler")  # of wheels: whoever builds the kernels has one
     return found
 
 
