@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol, Self, TypeAlias, runtime_checkable
 
 from recengine.types import F32, I32, I64, Evidence, Mask, Query, TopN, TrainingData
 
-__all__ = ("Progress", "Scorer", "SimilarItems", "SimilarUsers", "Trainable", "Vectors")
+__all__ = ("Factors", "Incremental", "Progress", "Scorer", "SimilarItems", "SimilarUsers", "Trainable", "Vectors")
 
 Progress: TypeAlias = Callable[[int, int], None]
 """`progress(done, total)`, called from the fitting thread at most a few times a second."""
@@ -102,4 +102,32 @@ class Vectors(Protocol):
 
     def item_vectors(self) -> F32:
         """Return (n_items, d) float32 of unit length (zero rows where an item has none)."""
+        ...
+
+
+@runtime_checkable
+class Factors(Protocol):
+    """Scores are dot products: what the index of nearest neighbours can stand over."""
+
+    def query_vectors(self, query: Query, *, threads: int = 1) -> F32:
+        """Return (B, d) float32, one vector a row of `query`, NaN where there is none."""
+        ...
+
+    def item_factors(self) -> F32:
+        """Return (n_items, d) float32 as learned, NaN rows where an item has none."""
+        ...
+
+
+@runtime_checkable
+class Incremental(Protocol):
+    """Learns what is new without learning all again."""
+
+    def update(self, data: TrainingData, users: I32, items: I32, *, threads: int = 0) -> Self:
+        """Return a new model that knows `data`; self, which goes on answering, stays as it is.
+
+        Parameters
+        ----------
+        data : everything up to now; rows that self knows keep their numbers, new ones come after them.
+        users, items : ascending int32; outside of these rows `data` says what self was fitted on.
+        """
         ...

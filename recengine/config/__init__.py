@@ -12,7 +12,20 @@ from msgspec import Meta
 
 from recengine.config.events import DEFAULT_EVENTS, EventType
 from recengine.config.features import FeatureConfig, Features, TransformKind
-from recengine.config.models import Als, ItemKnn, ModelConfig, Popularity, UserKnn
+from recengine.config.models import (
+    Als,
+    Bpr,
+    Ease,
+    FunkSvd,
+    GraphFilter,
+    ItemKnn,
+    ModelConfig,
+    NeuralCf,
+    Nmf,
+    Popularity,
+    Svd,
+    UserKnn,
+)
 from recengine.config.moments import Moments
 from recengine.config.server import Server
 from recengine.config.serving import Candidates, Diversity, Serving
@@ -25,22 +38,29 @@ from recengine.errors import ConfigInvalid
 __all__ = (
     "DEFAULT_EVENTS",
     "Als",
+    "Bpr",
     "Candidates",
     "Cleaning",
     "Config",
     "Diversity",
+    "Ease",
     "EventType",
     "Expectation",
     "FeatureConfig",
     "Features",
+    "FunkSvd",
+    "GraphFilter",
     "ItemKnn",
     "ModelConfig",
     "Moments",
+    "NeuralCf",
+    "Nmf",
     "Popularity",
     "Server",
     "Serving",
     "Source",
     "Storage",
+    "Svd",
     "Training",
     "TransformKind",
     "UserKnn",
@@ -142,13 +162,19 @@ def commented(config: Config | None = None) -> str:
             if tag is not None:
                 lines.append(f'kind = "{tag}"')
             lines += _fields(table)
+        if section == "model":
+            for kind in get_args(ModelConfig):
+                lines += [] if any(isinstance(model, kind) for model in value) else _form(section, kind)
     return "\n".join(lines) + "\n"
 
 
 def _form(section: str, table: type[msgspec.Struct]) -> list[str]:
-    """Show what an entry of a list that is empty would look like."""
+    """Show what an entry that the list does not hold would look like."""
     hints = get_type_hints(table, include_extras=True)
     lines = ["", f"# {(table.__doc__ or '').strip().splitlines()[0]} Any number of them:", f"# [[{section}]]"]
+    tag = table.__struct_config__.tag
+    if tag is not None:
+        lines.append(f'# kind = "{tag}"')
     for field in msgspec.structs.fields(table):
         default: Any = "" if field.required else field.default
         if field.default_factory is not msgspec.NODEFAULT:

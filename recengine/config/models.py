@@ -8,21 +8,24 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-__all__ = ("Als", "ItemKnn", "ModelConfig", "Popularity", "UserKnn")
+__all__ = ("Als", "Bpr", "Ease", "FunkSvd", "GraphFilter", "ItemKnn", "ModelConfig", "NeuralCf", "Nmf", "Popularity", "Svd", "UserKnn")
 
-Weight = Annotated[float, Meta(ge=0, le=100)]
-Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Weight = Annotated[float, Meta(ge=0, le=100, description="share in the blend; training overrides it when `training.tune_blend`")]
+Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}$", description="name in replies, reports and artifacts")]
+Budget = Annotated[float, Meta(gt=0, description="a request drops the model when it takes longer")]
 Positive = Annotated[int, Meta(ge=1, le=1_000_000)]
+Epochs = Annotated[int, Meta(ge=1, le=10_000)]
+Factors = Annotated[int, Meta(ge=1, le=2048, description="length of the vectors")]
 
 
 class Als(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="als"):
     """Implicit matrix factorisation (Hu, Koren, Volinsky 2008; Rendle et al. 2021)."""
 
-    name: Annotated[Name, Meta(description="name in replies, reports and artifacts")] = "als"
-    weight: Annotated[Weight, Meta(description="share in the blend; training overrides it when `training.tune_blend`")] = 0.4
-    time_budget_ms: Annotated[float, Meta(gt=0, description="a request drops the model when it takes longer")] = 50.0
-    factors: Annotated[int, Meta(ge=1, le=2048, description="length of the vectors")] = 64
-    epochs: Annotated[int, Meta(ge=1, le=1000, description="sweeps over users and items")] = 16
+    name: Name = "als"
+    weight: Weight = 0.4
+    time_budget_ms: Budget = 50.0
+    factors: Factors = 64
+    epochs: Annotated[Epochs, Meta(description="sweeps over users and items")] = 16
     regularization: Annotated[float, Meta(gt=0, description="lambda, scaled by frequency ** regularization_exponent")] = 0.004
     regularization_exponent: Annotated[float, Meta(ge=0, le=2, description="nu of Rendle et al. 2021; 0 = constant, 1 = ALS-WR")] = 1.0
     unobserved_weight: Annotated[
@@ -35,12 +38,87 @@ class Als(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     init_std: Annotated[float, Meta(gt=0, description="spread of the start; divided by sqrt(factors)")] = 0.1
 
 
+class Bpr(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="bpr"):
+    """Matrix factorisation that ranks pairs (Rendle et al. 2009), by gradient steps over disjoint blocks of users and items."""
+
+    name: Name = "bpr"
+    weight: Weight = 0.2
+    time_budget_ms: Budget = 50.0
+    factors: Factors = 64
+    epochs: Annotated[Epochs, Meta(description="passes over the entries")] = 100
+    learning_rate: Annotated[float, Meta(gt=0, le=10, description="length of a gradient step")] = 0.05
+    regularization: Annotated[float, Meta(ge=0, description="L2 on the vectors that a step touches")] = 0.01
+    negatives: Annotated[int, Meta(ge=1, le=100, description="negatives of a positive")] = 1
+    popularity_exponent: Annotated[float, Meta(ge=0, le=1, description="negatives are drawn by popularity ** this; 0 = uniform")] = 0.0
+
+
+class Svd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="svd"):
+    """Truncated singular value decomposition: PureSVD (Cremonesi et al. 2010), randomized (Halko, Martinsson, Tropp 2011)."""
+
+    name: Name = "svd"
+    weight: Weight = 0.2
+    time_budget_ms: Budget = 50.0
+    factors: Factors = 64
+    weighting: Annotated[Literal["plain", "tfidf", "bm25", "normalized"], Meta(description="how entries are weighted before; normalized = by the degrees of user and item")] = "normalized"
+    oversampling: Annotated[int, Meta(ge=0, le=1000, description="random directions beyond `factors`")] = 16
+    iterations: Annotated[int, Meta(ge=0, le=100, description="power iterations")] = 4
+
+
+class FunkSvd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="funk_svd"):
+    """Explicit ratings: biases and factors by gradient descent (Funk 2006; Koren, Bell, Volinsky 2009). It predicts ratings; it is not made to rank."""
+
+    name: Name = "funk_svd"
+    weight: Weight = 0.0
+    time_budget_ms: Budget = 50.0
+    factors: Factors = 64
+    epochs: Annotated[Epochs, Meta(description="passes over the ratings")] = 60
+    learning_rate: Annotated[float, Meta(gt=0, le=10, description="length of a gradient step")] = 0.01
+    regularization: Annotated[float, Meta(ge=0, description="L2 on vectors and biases")] = 0.08
+
+
+class Nmf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="nmf"):
+    """Non-negative matrix factorisation by coordinate descent (Cichocki and Phan 2009; Hsieh and Dhillon 2011)."""
+
+    name: Name = "nmf"
+    weight: Weight = 0.2
+    time_budget_ms: Budget = 50.0
+    factors: Factors = 64
+    epochs: Annotated[Epochs, Meta(description="sweeps over both sides")] = 50
+    l2: Annotated[float, Meta(ge=0, description="L2 on the vectors")] = 0.0
+    l1: Annotated[float, Meta(ge=0, description="L1 on the vectors: sparser parts")] = 0.0
+    tolerance: Annotated[float, Meta(ge=0, description="stop when a sweep lowers the loss by less than this share")] = 1e-4
+
+
+class Ease(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="ease"):
+    """Linear item-item weights in closed form (Steck 2019); sparse approximate inverse for large catalogues (after Spisak et al. 2023, SANSA)."""
+
+    name: Name = "ease"
+    weight: Weight = 0.3
+    time_budget_ms: Budget = 50.0
+    regularization: Annotated[float, Meta(gt=0, description="lambda on the diagonal of the Gram matrix")] = 250.0
+    inverse: Annotated[Literal["auto", "exact", "sparse"], Meta(description="auto = exact up to `exact_up_to` items")] = "auto"
+    exact_up_to: Annotated[Positive, Meta(description="items whose dense inverse fits: 20,000 take 1.6 GB while it is made")] = 12_000
+    neighbors: Annotated[Positive, Meta(description="weights kept of every item in the sparse form")] = 200
+
+
+class GraphFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="graph_filter"):
+    """Low-pass filter on the normalised graph of users and items, without training (Shen et al. 2021, GF-CF)."""
+
+    name: Name = "graph_filter"
+    weight: Weight = 0.4
+    time_budget_ms: Budget = 50.0
+    exponent: Annotated[float, Meta(ge=-1, le=1, description="popular items weigh degree ** this in the answer")] = 0.5
+    factors: Annotated[int, Meta(ge=0, le=2048, description="length of the ideal low-pass part; 0 = the linear filter alone")] = 0
+    low_pass_weight: Annotated[float, Meta(ge=0, le=10, description="share of the ideal low-pass part")] = 0.3
+    neighbors: Annotated[Positive, Meta(description="weights kept of every item")] = 500
+
+
 class ItemKnn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="item_knn"):
     """Cosine neighbours of items over sparse rows (Sarwar et al. 2001; Deshpande and Karypis 2004)."""
 
-    name: Annotated[Name, Meta(description="name in replies, reports and artifacts")] = "item_knn"
-    weight: Annotated[Weight, Meta(description="share in the blend")] = 0.3
-    time_budget_ms: Annotated[float, Meta(gt=0, description="a request drops the model when it takes longer")] = 50.0
+    name: Name = "item_knn"
+    weight: Weight = 0.3
+    time_budget_ms: Budget = 50.0
     neighbors: Annotated[Positive, Meta(description="neighbours kept for every item")] = 100
     shrinkage: Annotated[float, Meta(ge=0, description="added to the denominator of the cosine, in entries of mean square weight")] = 25.0
     weighting: Annotated[Literal["plain", "tfidf", "bm25"], Meta(description="how entries are weighted before the cosine")] = "tfidf"
@@ -50,23 +128,42 @@ class ItemKnn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class UserKnn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="user_knn"):
     """Cosine neighbours of users over sparse rows (Resnick et al. 1994)."""
 
-    name: Annotated[Name, Meta(description="name in replies, reports and artifacts")] = "user_knn"
-    weight: Annotated[Weight, Meta(description="share in the blend")] = 0.2
-    time_budget_ms: Annotated[float, Meta(gt=0, description="a request drops the model when it takes longer")] = 50.0
+    name: Name = "user_knn"
+    weight: Weight = 0.2
+    time_budget_ms: Budget = 50.0
     neighbors: Annotated[Positive, Meta(description="neighbours kept for every user")] = 50
     shrinkage: Annotated[float, Meta(ge=0, description="added to the denominator of the cosine, in entries of mean square weight")] = 0.5
     weighting: Annotated[Literal["plain", "tfidf", "bm25"], Meta(description="how entries are weighted before the cosine")] = "tfidf"
     history_limit: Annotated[Positive, Meta(description="latest items of a user that count, in training and serving")] = 500
 
 
+class NeuralCf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="neural_cf"):
+    """Product of embeddings and a multi-layer perceptron (He et al. 2017); trained with the extra `train`, scored by ONNX Runtime."""
+
+    name: Name = "neural_cf"
+    weight: Weight = 0.2
+    time_budget_ms: Budget = 50.0
+    factors: Factors = 64
+    layers: Annotated[tuple[Annotated[int, Meta(ge=1, le=4096)], ...], Meta(min_length=1, max_length=8, description="widths of the hidden layers")] = (128, 64, 32)
+    dropout: Annotated[float, Meta(ge=0, lt=1, description="share of units left out in training")] = 0.2
+    regularization: Annotated[float, Meta(ge=0, description="L2")] = 0.001
+    batch: Annotated[Positive, Meta(description="positives of one step")] = 1024
+    epochs: Annotated[Epochs, Meta(description="passes at most; training stops early")] = 100
+    learning_rate: Annotated[float, Meta(gt=0, le=10, description="of Adam")] = 0.001
+    validation_share: Annotated[float, Meta(ge=0, lt=0.9, description="share of the entries held out for early stopping; 0 = all epochs")] = 0.2
+    patience: Annotated[int, Meta(ge=1, le=1000, description="epochs without a better validation loss before it stops")] = 3
+    negatives: Annotated[int, Meta(ge=1, le=100, description="negatives of a positive")] = 5
+    shortlist: Annotated[Positive, Meta(description="candidates it scores, the best of the cheaper models; the others are not scored")] = 200
+
+
 class Popularity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="popularity"):
     """All-time, trending, latest and per-category popularity."""
 
-    name: Annotated[Name, Meta(description="name in replies, reports and artifacts")] = "popularity"
-    weight: Annotated[Weight, Meta(description="share in the blend")] = 0.1
-    time_budget_ms: Annotated[float, Meta(gt=0, description="a request drops the model when it takes longer")] = 50.0
+    name: Name = "popularity"
+    weight: Weight = 0.1
+    time_budget_ms: Budget = 50.0
     half_life_days: Annotated[float, Meta(gt=0, description="an event counts half in trending after so many days")] = 7.0
     trending_share: Annotated[float, Meta(ge=0, le=1, description="share of trending in the score, the rest is all-time")] = 0.3
 
 
-ModelConfig: TypeAlias = Als | ItemKnn | UserKnn | Popularity
+ModelConfig: TypeAlias = Als | Bpr | Ease | FunkSvd | GraphFilter | ItemKnn | NeuralCf | Nmf | Popularity | Svd | UserKnn

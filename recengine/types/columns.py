@@ -72,6 +72,7 @@ class Interactions(msgspec.Struct, frozen=True, gc=False):
 
     `indptr` int64 (n_users + 1,), `items` int32 (nnz,) unique within a row and ordered by the time of the last event,
     `weights` float32 (nnz,): > 0 engaged, < 0 negative evidence (a dislike); `times` int64 (nnz,) of the last event.
+    `values` float32 (nnz,): the latest explicit value (a rating), NaN = none; None where no event has one.
     Made in one place for training and serving: `features/interaction.py`.
     """
 
@@ -81,6 +82,7 @@ class Interactions(msgspec.Struct, frozen=True, gc=False):
     items: I32
     weights: F32
     times: I64
+    values: F32 | None = None
 
 
 class TrainingData(msgspec.Struct, frozen=True):

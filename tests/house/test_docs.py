@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import typing
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
@@ -56,7 +57,7 @@ def configuration():
     sections = {
         "store": [config.Storage],
         "event": [config.EventType],
-        "model": [config.Als, config.ItemKnn, config.UserKnn, config.Popularity],
+        "model": list(typing.get_args(config.ModelConfig)),
         "candidates": [config.Candidates],
         "serving": [config.Serving],
         "diversity": [config.Diversity],
