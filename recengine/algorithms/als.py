@@ -9,27 +9,23 @@ Why the items come first in an epoch and the last half-step goes on to its end: 
 final items, so a stored vector is what fold-in gives, and an explanation adds up to the score.
 """
 
-import math
 import time
-from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
 from scipy import linalg, sparse
 
+from recengine.algorithms import factors
 from recengine.algorithms.base import Progress
-from recengine.artifacts.arrays import read_arrays, write_arrays
 from recengine.config import Als as AlsConfig
-from recengine.errors import BadArtifact, EmptyData, NotFitted, TrainingFailed
+from recengine.errors import EmptyData, TrainingFailed
 from recengine.kernels import als as kernel
-from recengine.kernels import cores, dot
+from recengine.kernels import cores
 from recengine.types import F32, F64, I32, I64, Evidence, Interactions, Mask, Query, TopN, TrainingData
 
 __all__ = ("Als",)
 
-BLOCK = 1024
-"""Rows of one call of the dot kernel where a mask must be made up for them."""
 UNOBSERVED_PER_DENSITY = 20.0
 """The published weights of the unobserved are 2 to 20 times the density of their data: ML-20M .1 at .5 %, MSD .02 at
 .1 %, Pinterest .007 at .2 % (Rendle et al. 2021). Recall@20 on held-out parts, 10 times the density -> this, 256
@@ -52,7 +48,7 @@ class Als:
 
     def __init__(self, config: AlsConfig) -> None:
         self.config = config
-        self._learned: _Learned | None = None
+        self._learned: factors.Learned[_FoldIn] | None = None
 
     def fit(self, data: TrainingData, *, seed: int = 0, threads: int = 0, progress: Progress | None = None) -> Self:
         """Learn the vectors; the same seed gives the same bits, whatever `threads` (0 = all cores).
@@ -72,16 +68,12 @@ class Als:
         return self
 
     def recommend(self, query: Query, n: int, mask: Mask, *, threads: int = 1) -> TopN:
-        """Pick the n items with the largest dot products among the allowed ones; see `Scorer.recommend`.
-
-        Cost: B * n_items * f multiply-adds, and a fold-in for every changed or unknown user.
-        """
-        return dot.dot_topk(self._vectors(query, threads), self._fitted().packed_items, n, mask, threads=threads)
+        """Pick the n items with the largest dot products among the allowed ones; see `Scorer.recommend`."""
+        return self._fitted().recommend(query, n, mask, threads)
 
     def score(self, query: Query, indptr: I64, items: I32, *, threads: int = 1) -> F32:
         """Score given items, float32, NaN where user or item has no vector; see `Scorer.score`."""
-        vectors = self._vectors(query, threads)
-        return dot.dot_ragged(vectors, self._fitted().packed_items, indptr, items, threads=threads)
+        return self._fitted().score(query, indptr, items, threads)
 
     def explain(self, query: Query, row: int, item: int, top: int = 3) -> tuple[Evidence, ...]:
         """Split the score of `item` over the history: weight_j = c_j y_item^T A^-1 y_j.
@@ -90,12 +82,7 @@ class Als:
         Cost: one solve of min(n, f) equations.
         """
         learned = self._fitted()
-        history = query.history
-        mine = slice(int(history.indptr[row]), int(history.indptr[row + 1]))
-        items, weights = history.items[mine], history.weights[mine]
-        usable = (items < len(learned.items)) & (weights != 0)
-        usable[usable] &= ~np.isnan(learned.items[items[usable], 0])
-        items, weights = items[usable], weights[usable]
+        items, weights = learned.usable(query.history, row)
         if item >= len(learned.items) or len(items) == 0:
             return ()
         target = learned.items[item].astype(np.float64)
@@ -108,25 +95,28 @@ class Als:
 
     def similar_items(self, items: I32, n: int) -> TopN:
         """Pick the n items of largest cosine to each of `items`; NaN and -1 where an item has no vector."""
-        learned = self._fitted()
-        known = (items >= 0) & (items < len(learned.items))
-        vectors = np.where(known[:, None], learned.unit_items[np.where(known, items, 0)], np.float32(np.nan))
-        return _others(vectors, items, learned.packed_unit_items, len(learned.items), n)
+        return self._fitted().similar_items(items, n)
 
     def similar_users(self, query: Query, n: int) -> TopN:
         """Pick the n training users of largest cosine to each row of `query`."""
-        learned = self._fitted()
-        return _others(_unit(self._vectors(query, 1)), query.users, learned.packed_unit_users, len(learned.users), n)
+        return self._fitted().similar_users(query, n)
 
     def item_vectors(self) -> F32:
-        """Return unit-length item vectors (n_items, f) float32, zero rows where an item has none."""
-        return np.asarray(np.nan_to_num(self._fitted().unit_items, nan=0.0), dtype=np.float32)
+        """Return unit-length item vectors (n_items, width) float32, zero rows where an item has none."""
+        return self._fitted().item_vectors()
+
+    def query_vectors(self, query: Query, *, threads: int = 1) -> F32:
+        """Return the users' vectors (B, width) float32, NaN where there is none; see `Factors`."""
+        return self._fitted().vectors(query, threads)
+
+    def item_factors(self) -> F32:
+        """Return the items' vectors (n_items, width) float32; see `Factors`."""
+        return self._fitted().items
 
     def save(self, folder: Path) -> None:
         """Write users.npy, items.npy (width padded to 16), spectrum.npy and unobserved.npy (alpha_0 as it was used)."""
         learned = self._fitted()
-        unobserved = np.array([learned.unobserved])
-        write_arrays(folder, users=learned.users, items=learned.items, spectrum=learned.spectrum, unobserved=unobserved)
+        learned.save(folder, spectrum=learned.fold.spectrum, unobserved=np.array([learned.fold.unobserved]))
 
     @classmethod
     def load(cls, config: AlsConfig, folder: Path) -> Self:
@@ -136,58 +126,21 @@ class Als:
         ------
         BadArtifact : a file is missing or has the wrong shape.
         """
-        users, items, spectrum, unobserved = read_arrays(folder, "users", "items", "spectrum", "unobserved")
         width = kernel.padded(config.factors)
-        for name, array, dims in (("users", users, 2), ("items", items, 2), ("spectrum", spectrum, 1)):
-            if array.dtype != np.float32 or array.ndim != dims or array.shape[-1] != width:
-                raise BadArtifact(
-                    f"{folder.name}/{name}.npy: expected float32 of width {width}, got {array.dtype} {array.shape}",
-                    hint="the model was trained with another number of factors; train again, or roll back",
-                )
-        if unobserved.dtype != np.float64 or unobserved.shape != (1,):
-            raise BadArtifact(f"{folder.name}/unobserved.npy: expected one float64", hint="train again, or roll back")
+        own: dict[str, factors.Expected] = {"spectrum": (np.float32, (width,)), "unobserved": (np.float64, (1,))}
+        users, items, spectrum, unobserved = factors.read(folder, width, **own)
         model = cls(config)
-        model._learned = _Learned(users, items, spectrum, float(unobserved[0]))
+        model._learned = _learned(config, users, items, spectrum, float(unobserved[0]))
         return model
 
-    def _fitted(self) -> "_Learned":
-        if self._learned is None:
-            raise NotFitted(f"als `{self.config.name}`: asked before it was fitted", hint="call fit or load first")
-        return self._learned
-
-    def _vectors(self, query: Query, threads: int) -> F32:
-        """Look up the vector of every row, or fold it in where the history is newer than it; (B, width), NaN = none."""
-        held: F32 | None = query.prepared.get(id(self))
-        if held is None:
-            held = query.prepared[id(self)] = self._looked_up(query, threads)
-        return held
-
-    def _looked_up(self, query: Query, threads: int) -> F32:
-        learned = self._fitted()
-        if len(query.users) == 1 and query.changed[0] == 0:  # one request: ten small numpy calls would be 10 us
-            user = int(query.users[0])
-            held = learned.users[user : user + 1]
-            if user >= 0 and len(held) and not math.isnan(held[0, 0]):
-                return held
-        known = (query.users >= 0) & (query.users < len(learned.users))
-        out = np.asarray(learned.users[np.where(known, query.users, 0)], dtype=np.float32)
-        fold = np.flatnonzero((query.changed != 0) | ~known | np.isnan(out[:, 0]))
-        if len(fold) == 0:
-            return out
-        indptr, items, weights = query.history.indptr, query.history.items, query.history.weights
-        if len(fold) < len(known):
-            lengths = np.diff(indptr)[fold]
-            flat = np.repeat(indptr[fold] - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
-            indptr, items, weights = np.concatenate(([0], np.cumsum(lengths))), items[flat], weights[flat]
-        objective = learned.user_objective(self.config)
-        out[fold] = kernel.fold_in(learned.items, indptr, items, weights, learned.spectrum, objective, threads=threads)
-        return out
+    def _fitted(self) -> "factors.Learned[_FoldIn]":
+        return factors.fitted(self._learned, self.kind, self.config.name)
 
     def _shares(self, z: F64, weights: F64, target: F64) -> F64:
         """Split target^T A^-1 Z^T C p over the entries; A = diag + Z^T C Z."""
-        learned = self._fitted()
-        o = learned.user_objective(self.config)
-        diag = learned.spectrum + o.regularization * (len(z) + o.unseen) ** o.exponent
+        fold = self._fitted().fold
+        o = fold.objective
+        diag = fold.spectrum + o.regularization * (len(z) + o.unseen) ** o.exponent
         positive = weights > 0
         c = np.where(positive, 1 + o.confidence * (weights - 1), -weights)
         c = np.maximum(c, kernel.SMALLEST_CONFIDENCE)
@@ -199,41 +152,25 @@ class Als:
         return np.where(positive, shares, 0.0)
 
 
-class _Learned:
-    """What fitting leaves: vectors in the eigenbasis of the items' Gram matrix.
+class _FoldIn:
+    """Solves histories exactly against the items, which stand in the eigenbasis of their Gram matrix.
 
-    `users` (n_users, width) and `items` (n_items, width) float32, NaN rows where there is no entry; `spectrum` (width,)
-    float32 is alpha_0 * the eigenvalues; `unobserved` is alpha_0.
+    `spectrum` (width,) float32 is alpha_0 * the eigenvalues; `unobserved` is alpha_0.
     """
 
-    def __init__(self, users: F32, items: F32, spectrum: F32, unobserved: float) -> None:
-        self.users = users
-        self.items = items
+    def __init__(self, spectrum: F32, unobserved: float, objective: kernel.Objective) -> None:
         self.spectrum = spectrum
         self.unobserved = unobserved
+        self.objective = objective
 
-    @cached_property
-    def packed_items(self) -> dot.Packed:
-        return dot.pack(self.items)
+    def __call__(self, items: F32, history: Interactions, threads: int) -> F32:
+        entries = history.indptr, history.items, history.weights
+        return kernel.fold_in(items, *entries, self.spectrum, self.objective, threads=threads)
 
-    @cached_property
-    def unit_items(self) -> F32:
-        return _unit(self.items)
 
-    @cached_property
-    def packed_unit_items(self) -> dot.Packed:
-        return dot.pack(self.unit_items)
-
-    @cached_property
-    def packed_unit_users(self) -> dot.Packed:
-        return dot.pack(_unit(self.users))
-
-    @cached_property
-    def seen_items(self) -> int:
-        return int(np.count_nonzero(~np.isnan(self.items[:, 0])))
-
-    def user_objective(self, config: AlsConfig) -> kernel.Objective:
-        return _objective(config, self.unobserved, self.seen_items)
+def _learned(config: AlsConfig, users: F32, items: F32, spectrum: F32, unobserved: float) -> factors.Learned[_FoldIn]:
+    seen = int(np.count_nonzero(~np.isnan(items[:, 0])))
+    return factors.Learned(users, items, _FoldIn(spectrum, unobserved, _objective(config, unobserved, seen)))
 
 
 def _unobserved(config: AlsConfig, rows: Interactions) -> float:
@@ -246,7 +183,7 @@ def _unobserved(config: AlsConfig, rows: Interactions) -> float:
 
 def _factorise(
     config: AlsConfig, unobserved: float, rows: Interactions, seed: int, threads: int, progress: Progress | None
-) -> _Learned:
+) -> factors.Learned[_FoldIn]:
     matrix = sparse.csr_matrix((rows.weights, rows.items, rows.indptr), shape=(rows.n_users, rows.n_items))
     by_user = _Side(config, unobserved, rows.indptr, rows.items, rows.weights)
     by_item = _Side.of(config, unobserved, matrix.tocsc())
@@ -267,7 +204,7 @@ def _factorise(
         raise _diverged()
     users[by_user.empty | ~users.any(axis=1)] = np.nan  # dislikes alone give the zero vector, which says nothing
     items[by_item.empty] = np.nan
-    return _Learned(users, items, spectrum, unobserved)
+    return _learned(config, users, items, spectrum, unobserved)
 
 
 class _Side:
@@ -327,21 +264,3 @@ def _diverged() -> TrainingFailed:
     return TrainingFailed(
         "als: the vectors are no longer finite", hint="raise `regularization`, or look for huge event weights"
     )
-
-
-def _unit(vectors: F32) -> F32:
-    length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(vectors / length[:, None], dtype=np.float32)
-
-
-def _others(vectors: F32, own: I32, packed: dot.Packed, count: int, n: int) -> TopN:
-    """Pick the n best of all `count` rows for each vector, except its own."""
-    parts = []
-    for start in range(0, max(len(vectors), 1), BLOCK):
-        block = slice(start, start + BLOCK)
-        mask = np.ones((len(vectors[block]), count), dtype=np.uint8)
-        rows = np.flatnonzero((own[block] >= 0) & (own[block] < count))
-        mask[rows, own[block][rows]] = 0
-        parts.append(dot.dot_topk(np.ascontiguousarray(vectors[block]), packed, n, mask))
-    return TopN(np.concatenate([p.items for p in parts]), np.concatenate([p.scores for p in parts]))

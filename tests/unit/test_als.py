@@ -77,7 +77,7 @@ def test_folding_in_an_unchanged_history_gives_the_stored_vector():
     matrix = taste()
     model = Als(Config(factors=12, epochs=3)).fit(training(matrix))
     users = np.arange(len(matrix))
-    stored, folded = model._vectors(query(matrix, users, 0), 1), model._vectors(query(matrix, users, 1), 1)
+    stored, folded = model.query_vectors(query(matrix, users, 0)), model.query_vectors(query(matrix, users, 1))
     np.testing.assert_allclose(folded, stored, atol=2e-5)
     assert np.abs(stored).max() > 0.05
 
@@ -130,7 +130,7 @@ def test_an_explanation_is_the_split_of_hu_koren_and_volinsky(factors):
         own = np.flatnonzero(matrix[user])
         c, p = oracle.confidences(matrix[user, own], 2.0)
         ridge = 0.1 * np.count_nonzero((matrix != 0).any(0)) + len(own)
-        a = np.diag(model._learned.spectrum) + model.config.regularization * ridge**model.config.regularization_exponent * np.eye(y.shape[1])
+        a = np.diag(model._learned.fold.spectrum) + model.config.regularization * ridge**model.config.regularization_exponent * np.eye(y.shape[1])
         a += y[own].T @ (y[own] * c[:, None])
         want = {int(j): w for j, w, kept in zip(own, (y[own] @ np.linalg.solve(a, y[9])) * c, p, strict=True) if kept}
         got = model.explain(query(matrix, [user], 0), 0, 9, top=100)

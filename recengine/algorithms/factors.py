@@ -1,0 +1,210 @@
+"""What every factor model shares: the vectors that fitting leaves, and all that is answered from dot products of them.
+
+Stands on floor 3, used by both spines. In: one vector a user and an item, and a way to fold a history in. Out: picks,
+scores, neighbours, and the arrays of the model's folder. An algorithm holds one `Learned` and keeps its own `fit` and
+`explain`.
+
+Why the fold is an object that the vectors are handed to, and not a method of the model: models and what they learned
+would hold each other, and a deployment that is replaced would wait for the garbage collector.
+"""
+
+import math
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from recengine.artifacts.arrays import read_arrays, write_arrays
+from recengine.errors import BadArtifact, NotFitted
+from recengine.kernels import dot
+from recengine.types import F32, I32, I64, Interactions, Mask, Query, TopN
+
+__all__ = ("Expected", "Fold", "Learned", "fitted", "read", "unit")
+
+BLOCK = 1024
+"""Rows of one call of the dot kernel where a mask must be made up for them."""
+
+
+Expected: TypeAlias = tuple[type[np.generic], tuple[int | None, ...]]
+"""Dtype and shape of an array; None = any length."""
+
+
+class Fold(Protocol):
+    """Computes vectors of histories, given the items' vectors."""
+
+    def __call__(self, items: F32, history: Interactions, threads: int) -> F32:
+        """Return float32 (B, width), one vector a row of `history`, NaN where it says nothing.
+
+        `history` may name items without a vector: rows of NaN in `items`, or beyond its end.
+        """
+        ...
+
+
+F = TypeVar("F", bound=Fold)
+
+
+class Learned(Generic[F]):
+    """What fitting leaves.
+
+    Parameters
+    ----------
+    users, items : float32 (n_users, width) and (n_items, width), NaN rows where there is none; scores are dot products.
+    fold : what gives changed and unknown users their vector.
+    """
+
+    def __init__(self, users: F32, items: F32, fold: F) -> None:
+        self.users = users
+        self.items = items
+        self.fold = fold
+
+    @cached_property
+    def packed_items(self) -> dot.Packed:
+        """The items as the dot kernel wants them, made on first use."""
+        return dot.pack(self.items)
+
+    @cached_property
+    def unit_items(self) -> F32:
+        """Items of length 1, NaN rows as in `items`."""
+        return unit(self.items)
+
+    @cached_property
+    def packed_unit_items(self) -> dot.Packed:
+        """`unit_items` as the dot kernel wants them."""
+        return dot.pack(self.unit_items)
+
+    @cached_property
+    def packed_unit_users(self) -> dot.Packed:
+        """Users of length 1, as the dot kernel wants them."""
+        return dot.pack(unit(self.users))
+
+    def vectors(self, query: Query, threads: int) -> F32:
+        """Look up the vector of every row, or fold it in where the history is newer than it; (B, width), NaN = none.
+
+        Worked out once a query: it is kept in `query.prepared`.
+        """
+        held: F32 | None = query.prepared.get(id(self))
+        if held is None:
+            held = query.prepared[id(self)] = self._looked_up(query, threads)
+        return held
+
+    def recommend(self, query: Query, n: int, mask: Mask, threads: int) -> TopN:
+        """Pick the n items with the largest dot products among the allowed ones; see `Scorer.recommend`.
+
+        Cost: B * n_items * width multiply-adds, and a fold-in for every changed or unknown user.
+        """
+        return dot.dot_topk(self.vectors(query, threads), self.packed_items, n, mask, threads=threads)
+
+    def score(self, query: Query, indptr: I64, items: I32, threads: int) -> F32:
+        """Score given items, float32, NaN where user or item has no vector; see `Scorer.score`."""
+        return dot.dot_ragged(self.vectors(query, threads), self.packed_items, indptr, items, threads=threads)
+
+    def similar_items(self, items: I32, n: int) -> TopN:
+        """Pick the n items of largest cosine to each of `items`; NaN and -1 where an item has no vector."""
+        known = (items >= 0) & (items < len(self.items))
+        vectors = np.where(known[:, None], self.unit_items[np.where(known, items, 0)], np.float32(np.nan))
+        return _others(vectors, items, self.packed_unit_items, len(self.items), n)
+
+    def similar_users(self, query: Query, n: int) -> TopN:
+        """Pick the n training users of largest cosine to each row of `query`, itself excluded."""
+        return _others(unit(self.vectors(query, 1)), query.users, self.packed_unit_users, len(self.users), n)
+
+    def item_vectors(self) -> F32:
+        """Return unit-length item vectors (n_items, width) float32, zero rows where an item has none."""
+        return np.asarray(np.nan_to_num(self.unit_items, nan=0.0), dtype=np.float32)
+
+    def save(self, folder: Path, **more: npt.NDArray[np.generic]) -> None:
+        """Write users.npy and items.npy, and what else the algorithm must keep."""
+        write_arrays(folder, users=self.users, items=self.items, **more)
+
+    def usable(self, history: Interactions, row: int) -> tuple[I32, F32]:
+        """Return items and weights of one row of `history`: those that have a vector and weigh something."""
+        mine = slice(int(history.indptr[row]), int(history.indptr[row + 1]))
+        items, weights = history.items[mine], history.weights[mine]
+        kept = (items < len(self.items)) & (weights != 0)
+        kept[kept] &= ~np.isnan(self.items[items[kept], 0])
+        return items[kept], weights[kept]
+
+    def _looked_up(self, query: Query, threads: int) -> F32:
+        users = self.users
+        if len(query.users) == 1 and query.changed[0] == 0:  # one request: ten small numpy calls would be 10 us
+            user = int(query.users[0])
+            held = users[user : user + 1]
+            if user >= 0 and len(held) and not math.isnan(held[0, 0]):
+                return held
+        known = (query.users >= 0) & (query.users < len(users))
+        out = np.asarray(users[np.where(known, query.users, 0)], dtype=np.float32)
+        rows = np.flatnonzero((query.changed != 0) | ~known | np.isnan(out[:, 0]))
+        if len(rows):
+            history = query.history if len(rows) == len(known) else _rows(query.history, rows)
+            out[rows] = self.fold(self.items, history, threads)
+        return out
+
+
+def fitted(learned: Learned[F] | None, kind: str, name: str) -> Learned[F]:
+    """Return what was learned.
+
+    Raises
+    ------
+    NotFitted : nothing was; `kind` and `name` say by whom.
+    """
+    if learned is None:
+        raise NotFitted(f"{kind} `{name}`: asked before it was fitted", hint="call fit or load first")
+    return learned
+
+
+def read(folder: Path, width: int, **more: Expected) -> tuple[npt.NDArray[Any], ...]:
+    """Memory-map users.npy, items.npy and more arrays of a model's folder.
+
+    Parameters
+    ----------
+    width : length of the vectors, as the configuration says.
+    more : what is expected of the other arrays, by name, in the order in which they are returned.
+
+    Raises
+    ------
+    BadArtifact : a file is missing, or has the wrong dtype or shape.
+    """
+    wanted: dict[str, Expected] = {"users": (np.float32, (None, width)), "items": (np.float32, (None, width))} | more
+    arrays = read_arrays(folder, *wanted)
+    for (name, (dtype, shape)), array in zip(wanted.items(), arrays, strict=True):
+        fits = array.ndim == len(shape) and all(n in (None, has) for n, has in zip(shape, array.shape, strict=True))
+        if array.dtype != dtype or not fits:
+            expected = f"{np.dtype(dtype)} ({', '.join('any' if n is None else str(n) for n in shape)})"
+            raise BadArtifact(
+                f"{folder.name}/{name}.npy: expected {expected}, got {array.dtype} {array.shape}",
+                hint="the model was trained with another number of factors; train again, or roll back",
+            )
+    return arrays
+
+
+def unit(vectors: F32) -> F32:
+    """Scale rows to length 1; rows of zeros and NaN become NaN."""
+    length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(vectors / length[:, None], dtype=np.float32)
+
+
+def _rows(history: Interactions, rows: npt.NDArray[np.intp]) -> Interactions:
+    """Take some rows of a batch of histories."""
+    lengths = np.diff(history.indptr)[rows]
+    ends = np.cumsum(lengths)
+    flat = np.repeat(history.indptr[rows] - ends + lengths, lengths) + np.arange(lengths.sum())
+    values = None if history.values is None else history.values[flat]
+    indptr = np.concatenate(([0], ends)).astype(np.int64)
+    return Interactions(
+        len(rows), history.n_items, indptr, history.items[flat], history.weights[flat], history.times[flat], values
+    )
+
+
+def _others(vectors: F32, own: I32, packed: dot.Packed, count: int, n: int) -> TopN:
+    """Pick the n best of all `count` rows for each vector, except its own."""
+    parts = []
+    for start in range(0, max(len(vectors), 1), BLOCK):
+        block = slice(start, start + BLOCK)
+        mask = np.ones((len(vectors[block]), count), dtype=np.uint8)
+        rows = np.flatnonzero((own[block] >= 0) & (own[block] < count))
+        mask[rows, own[block][rows]] = 0
+        parts.append(dot.dot_topk(np.ascontiguousarray(vectors[block]), packed, n, mask))
+    return TopN(np.concatenate([p.items for p in parts]), np.concatenate([p.scores for p in parts]))
