@@ -10,37 +10,19 @@ Why a sum and not a weighted mean: for ranking from implicit feedback the count 
 """
 
 from pathlib import Path
-from typing import ClassVar, NamedTuple, Self
+from typing import ClassVar, Self
 
 import numpy as np
 
 from recengine.algorithms.base import Progress
-from recengine.algorithms.similarity import (
-    any_known,
-    check_csr,
-    check_shapes,
-    latest,
-    nearest,
-    positive_rows,
-    silence,
-    space_of,
-    strength,
-    transposed,
-)
-from recengine.artifacts.arrays import read_arrays, write_arrays
+from recengine.algorithms.item_weights import ItemWeights
+from recengine.algorithms.similarity import any_known, latest, nearest, positive_rows, space_of, strength, transposed
 from recengine.config import ItemKnn as ItemKnnConfig
 from recengine.errors import NotFitted
-from recengine.kernels.knn import Csr, sum_at, sum_top
+from recengine.kernels.knn import Csr
 from recengine.types import F32, I32, I64, Bools, Evidence, Mask, Query, TopN, TrainingData
 
 __all__ = ("ItemKnn",)
-
-
-class _Items(NamedTuple):
-    near: Csr
-    """Item -> its neighbours, best first, with their similarities."""
-    known: Mask
-    """(n_items,) 1 = had a positive entry in training."""
 
 
 class ItemKnn:
@@ -56,7 +38,7 @@ class ItemKnn:
 
     def __init__(self, config: ItemKnnConfig) -> None:
         self.config = config
-        self._learned: _Items | None = None
+        self._learned: ItemWeights | None = None
 
     def fit(self, data: TrainingData, *, seed: int = 0, threads: int = 0, progress: Progress | None = None) -> Self:
         """Find every item's neighbours. Nothing is random: `seed` changes nothing.
@@ -72,58 +54,31 @@ class ItemKnn:
         users = positive_rows(data.interactions, self.config.history_limit)
         items = transposed(users, n_items)
         space, unit = space_of(items, users.n, self.config.weighting)
-        best = nearest(unit, space, self.config.neighbors, self.config.shrinkage, threads=threads, progress=progress)
-        found = best.items >= 0
-        indptr = np.concatenate(([0], np.cumsum(found.sum(axis=1)))).astype(np.int64)
-        known = (np.diff(items.indptr) > 0).astype(np.uint8)
-        self._learned = _Items(Csr(indptr, best.items[found], best.scores[found]), known)
+        shrinkage = self.config.shrinkage * space.square
+        k = self.config.neighbors
+        found = nearest(unit, space.postings, space.norms, k, shrinkage, threads=threads, progress=progress)
+        self._learned = ItemWeights.of(found, (np.diff(items.indptr) > 0).astype(np.uint8))
         return self
 
     def recommend(self, query: Query, n: int, mask: Mask, *, threads: int = 1) -> TopN:
-        """Pick the n best items with a score > 0; see `Scorer.recommend`.
-
-        Cost: neighbours x history length, whatever the catalogue's size.
-        """
-        near, known = self._fitted()
-        return sum_top(self._entries(query)[0], near, len(known), mask, n, threads=threads)
+        """Pick the n best items with a score > 0; see `Scorer.recommend`."""
+        return self._fitted().recommend(self._entries(query)[0], n, mask, threads=threads)
 
     def score(self, query: Query, indptr: I64, items: I32, *, threads: int = 1) -> F32:
         """Score given items; see `Scorer.score`."""
-        near, known = self._fitted()
-        entries, usable = self._entries(query)
-        return silence(sum_at(entries, near, known, indptr, items, threads=threads), indptr, usable)
+        return self._fitted().score(*self._entries(query), indptr, items, threads=threads)
 
     def explain(self, query: Query, row: int, item: int, top: int = 3) -> tuple[Evidence, ...]:
         """Name the history items that the score comes from, with their exact shares, strongest first."""
-        near, known = self._fitted()
-        entries, _ = self._entries(query)
-        shares: list[Evidence] = []
-        for place in range(int(entries.indptr[row]), int(entries.indptr[row + 1])):
-            owned, weight = int(entries.cols[place]), entries.values[place]
-            if not (0 <= owned < len(known) and weight > 0):
-                continue
-            here = slice(int(near.indptr[owned]), int(near.indptr[owned + 1]))
-            hit = np.flatnonzero(near.cols[here] == item)
-            if len(hit):
-                shares.append(Evidence("because_of", owned, float(weight * near.values[here][hit[0]])))
-        return tuple(sorted(shares, key=lambda share: -share.weight)[:top])
+        return self._fitted().explain(self._entries(query)[0], row, item, top)
 
     def similar_items(self, items: I32, n: int) -> TopN:
         """Pick the n most similar items of each; at most `neighbors` are known, none of an unseen item."""
-        near, known = self._fitted()
-        out = TopN(np.full((len(items), n), -1, np.int32), np.full((len(items), n), np.nan, np.float32))
-        for b, item in enumerate(items.tolist()):
-            if 0 <= item < len(known):
-                start = int(near.indptr[item])
-                here = slice(start, min(int(near.indptr[item + 1]), start + n))
-                out.items[b, : here.stop - start] = near.cols[here]
-                out.scores[b, : here.stop - start] = near.values[here]
-        return out
+        return self._fitted().similar_items(items, n)
 
     def save(self, folder: Path) -> None:
         """Write the neighbours into `folder`."""
-        near, known = self._fitted()
-        write_arrays(folder, indptr=near.indptr, neighbors=near.cols, similarities=near.values, known=known)
+        self._fitted().save(folder)
 
     @classmethod
     def load(cls, config: ItemKnnConfig, folder: Path) -> Self:
@@ -133,14 +88,11 @@ class ItemKnn:
         ------
         BadArtifact : a file is missing or damaged.
         """
-        indptr, cols, values, known = read_arrays(folder, "indptr", "neighbors", "similarities", "known")
-        near = check_csr(f"{folder.name}/neighbors", Csr(indptr, cols, values), len(indptr) - 1)
-        check_shapes(folder, known=known.dtype == np.uint8 and known.shape == (near.n,))
         model = cls(config)
-        model._learned = _Items(near, known)
+        model._learned = ItemWeights.load(folder)
         return model
 
-    def _fitted(self) -> _Items:
+    def _fitted(self) -> ItemWeights:
         if self._learned is None:
             raise NotFitted(f"{self.config.name}: asked before it was fitted or loaded", hint="call fit or load first")
         return self._learned

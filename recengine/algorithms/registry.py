@@ -3,6 +3,7 @@
 from typing import Any
 
 from recengine.algorithms.als import Als
+from recengine.algorithms.graph_filter import GraphFilter
 from recengine.algorithms.knn import ItemKnn
 from recengine.algorithms.popularity import Popularity
 from recengine.algorithms.user_knn import UserKnn
@@ -12,6 +13,7 @@ __all__ = ("ALGORITHMS", "create")
 
 ALGORITHMS: dict[str, Any] = {
     Als.kind: Als,
+    GraphFilter.kind: GraphFilter,
     ItemKnn.kind: ItemKnn,
     Popularity.kind: Popularity,
     UserKnn.kind: UserKnn,

@@ -1,9 +1,10 @@
-"""Cosine similarity between the rows of a weighted sparse matrix: what item-KNN and user-KNN share.
+"""Likeness between the rows of a weighted sparse matrix: what item-KNN, user-KNN and the graph filter share.
 
 On the offline spine in `fit`: interactions come in, neighbours go out. On the online spine UserKnn weighs a fresh
 history with the same `Weighting`, so that training and serving agree on what an entry counts.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -123,31 +124,32 @@ def space_of(rows: Csr, n_features: int, weighting: Weighting) -> tuple[Space, C
     return space._replace(postings=transposed(unit, n_features), norms=norms, square=square), unit
 
 
-def nearest(unit: Csr, space: Space, k: int, shrinkage: float, *, threads: int, progress: Progress | None) -> TopN:
-    """Find the k nearest other members of every member; see `kernels.knn.neighbors`."""
-    n = unit.n
+def nearest(
+    rows: Csr, postings: Csr, norms: F32, k: int, shrinkage: float, *, threads: int, progress: Progress | None
+) -> Iterator[TopN]:
+    """Find the k nearest other members of every member, `CHUNK` rows at a time, in order; row m of `rows` is member m.
+
+    See `kernels.knn.neighbors`. Why in chunks: whoever drops the padding at once holds what was found and no more.
+    """
+    n = rows.n
     own = np.arange(n, dtype=np.int32)
-    items, scores = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
     for start in range(0, n, CHUNK):
         stop = min(start + CHUNK, n)
-        rows = Csr(unit.indptr[start : stop + 1], unit.cols, unit.values)
-        found = neighbors(
-            rows, own[start:stop], space.norms[start:stop], space.postings, space.norms, k,
-            shrinkage=shrinkage * space.square, threads=cores(threads),
-        )  # fmt: skip
-        items[start:stop], scores[start:stop] = found.items, found.scores
+        some = Csr(rows.indptr[start : stop + 1], rows.cols, rows.values)
+        yield neighbors(
+            some, own[start:stop], norms[start:stop], postings, norms, k, shrinkage=shrinkage, threads=cores(threads)
+        )
         if progress is not None:
             progress(stop, n)
-    return TopN(items, scores)
 
 
-def check_csr(name: str, csr: Csr, n_cols: int) -> Csr:
+def check_csr(name: str, csr: Csr, n_cols: int, *, signed: bool = False) -> Csr:
     """Refuse a stored matrix that would lead the kernels out of bounds; returns it.
 
     Raises
     ------
-    BadArtifact : offsets fall, columns are out of range, a value is not >= 0, or shapes and dtypes differ from what
-    `save` wrote.
+    BadArtifact : offsets fall, columns are out of range, a value is not >= 0 (`signed`: not finite), or shapes and
+    dtypes differ from what `save` wrote.
     """
     indptr, cols, values = csr
     arrays: tuple[tuple[npt.NDArray[Any], type], ...] = ((indptr, np.int64), (cols, np.int32), (values, np.float32))
@@ -159,10 +161,12 @@ def check_csr(name: str, csr: Csr, n_cols: int) -> Csr:
         or indptr[-1] != len(cols)
         or len(cols) != len(values)
         or bool((np.diff(indptr) < 0).any())
-        or (len(cols) > 0 and not (cols.min() >= 0 and cols.max() < n_cols and values.min() >= 0))
+        or (len(cols) > 0 and not (cols.min() >= 0 and cols.max() < n_cols))
+        or (len(cols) > 0 and not (np.isfinite(values).all() if signed else values.min() >= 0))
     ):
+        wanted = "finite values" if signed else "values >= 0"
         raise BadArtifact(
-            f"{name}: expected sparse rows over {n_cols} columns with values >= 0", hint="train again, or roll back"
+            f"{name}: expected sparse rows over {n_cols} columns with {wanted}", hint="train again, or roll back"
         )
     return csr
 

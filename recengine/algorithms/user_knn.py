@@ -69,7 +69,11 @@ class UserKnn:
         del seed
         users = positive_rows(data.interactions, self.config.history_limit)
         space, unit = space_of(users, data.interactions.n_items, self.config.weighting)
-        near = nearest(unit, space, self.config.neighbors, self.config.shrinkage, threads=threads, progress=progress)
+        shrinkage = self.config.shrinkage * space.square
+        k = self.config.neighbors
+        found = nearest(unit, space.postings, space.norms, k, shrinkage, threads=threads, progress=progress)
+        parts = [(best.items, best.scores) for best in found]
+        near = TopN(*(np.concatenate(part) for part in zip(*parts, strict=True)))
         history = users._replace(values=strength(users.values, self.config.weighting))
         self._learned = _Users(near, history, space, (np.diff(space.postings.indptr) > 0).astype(np.uint8))
         return self

@@ -99,6 +99,7 @@ class Ease(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     inverse: Annotated[Literal["auto", "exact", "sparse"], Meta(description="auto = exact up to `exact_up_to` items")] = "auto"
     exact_up_to: Annotated[Positive, Meta(description="items whose dense inverse fits: 20,000 take 1.6 GB while it is made")] = 12_000
     neighbors: Annotated[Positive, Meta(description="weights kept of every item in the sparse form")] = 200
+    history_limit: Annotated[Positive, Meta(description="latest items of a user that count, in training and serving")] = 1000
 
 
 class GraphFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="graph_filter"):
@@ -111,6 +112,7 @@ class GraphFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     factors: Annotated[int, Meta(ge=0, le=2048, description="length of the ideal low-pass part; 0 = the linear filter alone")] = 0
     low_pass_weight: Annotated[float, Meta(ge=0, le=10, description="share of the ideal low-pass part")] = 0.3
     neighbors: Annotated[Positive, Meta(description="weights kept of every item")] = 500
+    history_limit: Annotated[Positive, Meta(description="latest items of a user that count, in training and serving")] = 1000
 
 
 class ItemKnn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="item_knn"):
