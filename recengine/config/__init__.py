@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from recengine.config.events import DEFAULT_EVENTS, EventType
 from recengine.config.features import FeatureConfig, Features, TransformKind
+from recengine.config.index import Index
 from recengine.config.models import (
     Als,
     Bpr,
@@ -50,6 +51,7 @@ __all__ = (
     "Features",
     "FunkSvd",
     "GraphFilter",
+    "Index",
     "ItemKnn",
     "ModelConfig",
     "Moments",
@@ -84,6 +86,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     candidates: Candidates = Candidates()
     serving: Serving = Serving()
     diversity: Diversity = Diversity()
+    index: Index = Index()
     training: Training = Training()
     server: Server = Server()
     source: tuple[Source, ...] = ()

@@ -61,6 +61,7 @@ def configuration():
         "candidates": [config.Candidates],
         "serving": [config.Serving],
         "diversity": [config.Diversity],
+        "index": [config.Index],
         "training": [config.Training],
         "server": [config.Server],
         "source": [config.Source],
