@@ -25,7 +25,7 @@ def measure(args) -> dict[str, object]:
         command = [sys.executable, "-m", f"bench.{part}", "--json", "--threads", str(args.threads)]
         done = subprocess.run(  # noqa: S603 - our own benches
             [*command, *(["--small"] if args.small else [])],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, cwd=Path(__file__).parents[1],
+            capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1],
         )  # fmt: skip
         if done.returncode:
             found[part] = {"failed": (done.stderr.strip().splitlines() or ["no output"])[-1]}
