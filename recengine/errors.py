@@ -21,6 +21,7 @@ __all__ = (
     "EngineFault",
     "ExpectationFailed",
     "FeaturesChanged",
+    "FullTrainNeeded",
     "GateFailed",
     "ModelError",
     "NotFitted",
@@ -235,6 +236,12 @@ class GateFailed(ModelError, RuntimeError):
     """Validation refused the candidate; the live deployment stays."""
 
     code = "gate-failed"
+
+
+class FullTrainNeeded(ModelError, RuntimeError):
+    """An increment cannot stand on the live deployment: it has to be trained in full."""
+
+    code = "full-train-needed"
 
 
 class EngineFault(RecEngineError):

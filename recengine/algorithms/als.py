@@ -10,6 +10,7 @@ final items, so a stored vector is what fold-in gives, and an explanation adds u
 """
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -17,6 +18,7 @@ import numpy as np
 from scipy import linalg, sparse
 
 from recengine.algorithms import factors
+from recengine.algorithms.als_update import Solved, solved_again
 from recengine.algorithms.base import Progress
 from recengine.config import Als as AlsConfig
 from recengine.errors import EmptyData, TrainingFailed
@@ -66,6 +68,29 @@ class Als:
         unobserved = _unobserved(self.config, rows)
         self._learned = _factorise(self.config, unobserved, rows, seed, cores(threads), progress)
         return self
+
+    def update(self, data: TrainingData, users: I32, items: I32, *, threads: int = 0) -> Self:
+        """Solve the changed users and items again, alpha_0 as it was; see `als_update.py` and `Incremental.update`.
+
+        Raises
+        ------
+        TrainingFailed : a vector is no longer finite.
+        """
+        held = self._fitted()
+        unobserved = held.fold.unobserved
+        solved = solved_again(
+            self.config,
+            Solved(held.users, held.items, held.fold.spectrum),
+            unobserved,
+            partial(_objective, self.config, unobserved),
+            data.interactions,
+            users,
+            items,
+            cores(threads),
+        )
+        model = type(self)(self.config)
+        model._learned = _learned(self.config, *solved, unobserved)  # noqa: SLF001 - one of ours
+        return model
 
     def recommend(self, query: Query, n: int, mask: Mask, *, threads: int = 1) -> TopN:
         """Pick the n items with the largest dot products among the allowed ones; see `Scorer.recommend`."""

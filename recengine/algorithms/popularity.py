@@ -137,6 +137,18 @@ class Popularity:
             progress(1, 1)
         return self
 
+    def update(
+        self,
+        data: TrainingData,
+        users: I32,  # noqa: ARG002 - counting all again costs less than knowing what to add
+        items: I32,  # noqa: ARG002
+        *,
+        threads: int = 0,
+        category: str = "category",
+    ) -> Self:
+        """Count again: the same as a new `fit` on `data`; see `Incremental.update`."""
+        return type(self)(self.config).fit(data, threads=threads, category=category)
+
     def recommend(self, query: Query, n: int, mask: Mask, *, threads: int = 1) -> TopN:  # noqa: ARG002
         """Walk the order of every row until n allowed items are met; `mask` may be wider than the trained catalogue.
 

@@ -22,7 +22,7 @@ import numpy as np
 from recengine.durable import digest, digest_of, flush
 from recengine.errors import BadArtifact
 
-__all__ = ("FORMAT", "NAME", "About", "FileRecord", "Manifest", "read_manifest", "seal", "verify")
+__all__ = ("FORMAT", "NAME", "About", "FileRecord", "Manifest", "Stands", "read_manifest", "seal", "verify")
 
 FORMAT = 2
 """Of the folder; another one is refused. 2: popularity keeps its sums, which live events are added to."""
@@ -38,6 +38,21 @@ class FileRecord(msgspec.Struct, frozen=True):
 
     size: int
     blake2b: str
+
+
+class Stands(msgspec.Struct, frozen=True, kw_only=True):
+    """What an increment rests on."""
+
+    full: str
+    """The version of the last full training."""
+    full_events: int
+    """That it had learned from."""
+    previous: str
+    """The version that this one was made of."""
+    increments: int
+    """Since the full training, this one included."""
+    updated: tuple[str, ...]
+    """The models that learned what was new; the others are those of `full`."""
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +74,10 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     metrics: Mapping[str, float] = {}
     """Of the report that let it pass, such as `ndcg@20`."""
+    settings: str = ""
+    """A hash of the configuration that models and features were made with; empty = it was not noted."""
+    incremental: Stands | None = None
+    """None = it was trained in full."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

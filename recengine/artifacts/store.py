@@ -137,11 +137,12 @@ class ArtifactStore:
     def prune(self, keep: int) -> tuple[str, ...]:
         """Remove all but the `keep` newest versions, and what crashes left; returns the names removed.
 
-        The live version and the one `rollback` would go to stay in any case.
+        The live version and the one `rollback` would go to stay in any case, and so does the full training that the
+        live version rests on.
         """
         existing = self.list_versions()
         history = [name for name in self._history() if name in existing]
-        spare = {*existing[: max(keep, 0)], *history[:2]}
+        spare = {*existing[: max(keep, 0)], *history[:2], *self._rest(history[:1])}
         gone = tuple(name for name in existing if name not in spare)
         for name in gone:  # renamed first, so that a half-removed folder never counts as a version
             (self.folder / name).rename(self.folder / f".tmp-{name}-{os.getpid()}")
@@ -150,6 +151,11 @@ class ArtifactStore:
                 if path.name not in self._writing and not _elsewhere(path.name):
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
         return gone
+
+    def _rest(self, versions: list[str]) -> set[str]:
+        """Name the full trainings that `versions` rest on."""
+        stands = [self.manifest(version).about.incremental for version in versions]
+        return {one.full for one in stands if one is not None}
 
     def _existing(self, version: str) -> Path:
         if not NAME.fullmatch(version) or not (self.folder / version).is_dir():

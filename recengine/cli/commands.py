@@ -9,12 +9,15 @@ from recengine.cli import show
 from recengine.engine import Engine
 from recengine.errors import BadUsage, DataError, SourceUnreadable
 from recengine.offline.cycle import CycleReport
+from recengine.offline.incremental import IncrementalReport
 from recengine.offline.ingest import IngestReport
 from recengine.types import Recommendation, Response
 
 __all__ = (
     "explain",
     "export",
+    "increment",
+    "incremented",
     "ingest",
     "ingested",
     "init",
@@ -131,10 +134,41 @@ def ingested(report: IngestReport) -> None:
 
 
 def train(args: Namespace) -> None:
-    """Learn, validate, deploy."""
+    """Learn, validate, deploy; or fold in what is new."""
+    if args.incremental:
+        increment(args)
+        return
     with Engine.open(args.dir) as engine, show.progress(args.json) as progress:
         report = engine.train(force=args.force, threads=args.threads, progress=progress)
     show.result(args.json, report, lambda: trained(report))
+
+
+def increment(args: Namespace) -> None:
+    """Fold what is new into the live models."""
+    if args.force:
+        raise BadUsage("train: --force overrules the gate of a full training; an increment has none")
+    with Engine.open(args.dir) as engine, show.progress(args.json) as progress:
+        report = engine.train(incremental=True, threads=args.threads, progress=progress)
+    show.result(args.json, report, lambda: incremented(report))
+
+
+def incremented(report: IncrementalReport) -> None:
+    """Print what an increment did."""
+    if report.deploy is None or report.continuity is None:
+        show.line(f"nothing is new since {report.version}; it stays live")
+        return
+    users = f"{report.users} users ({report.new_users} new)"
+    items = f"{report.items} items ({report.new_items} new)"
+    show.line(f"{report.events} new events of {users} and {items}")
+    show.table(
+        ["model", "updated", "seconds"], [[m.name, "yes" if m.updated else "no", m.seconds] for m in report.models]
+    )
+    made = report.continuity
+    show.line(f"{made.overlap:.0%} of the top {made.at} stay, over {made.users} users")
+    show.line(f"as they were: {', '.join(report.carried)}; increment {report.increments} on {report.full}")
+    for note in report.deploy.notes:
+        show.warn(f"  {note}")
+    show.line(f"deployed {report.version} in {report.seconds:.1f} s")
 
 
 def trained(report: CycleReport) -> None:

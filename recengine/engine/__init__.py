@@ -9,9 +9,10 @@ data, becomes visible whole: a request sees the state before or after, never bet
 import os
 import weakref
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self, overload
 
 import msgspec
 
@@ -22,9 +23,11 @@ from recengine.engine.features import Featured
 from recengine.engine.held import shut
 from recengine.engine.pulling import Pulling
 from recengine.engine.records import Records
-from recengine.errors import StoreCorrupt
+from recengine.errors import BadArtifact, StoreCorrupt
 from recengine.offline import cycle
+from recengine.offline import incremental as incremental_cycle
 from recengine.offline.ingest import IngestReport, ingest
+from recengine.offline.train import Progress
 from recengine.online.recommender import Recommender
 from recengine.store import directory
 from recengine.store.backup import BackupReport, backup
@@ -146,25 +149,39 @@ class Engine(Answers, Pulling, Records, Featured, Definitions):
                 **options,
             )
 
-    def train(self, *, threads: int = 0, **options: Any) -> cycle.CycleReport:
+    @overload
+    def train(self, *, threads: int = 0, incremental: Literal[False] = False, **options: Any) -> cycle.CycleReport: ...
+
+    @overload
+    def train(
+        self, *, threads: int = 0, incremental: Literal[True], **options: Any
+    ) -> incremental_cycle.IncrementalReport: ...
+
+    def train(
+        self, *, threads: int = 0, incremental: bool = False, **options: Any
+    ) -> cycle.CycleReport | incremental_cycle.IncrementalReport:
         """Run the offline spine: build, train, validate, gate, deploy; the new deployment answers from then on.
 
         Parameters
         ----------
         threads : cores to train with; 0 = as configured.
-        options : further keywords of `offline.cycle.train`: `as_of`, `force`, `progress`.
+        incremental : fold only what is new into the live models; see `offline.incremental`.
+        options : further keywords of `offline.cycle.train`: `as_of`, `force`, `progress`; of an increment `progress`.
 
         Raises
         ------
         EmptyData : there is too little to learn from.
         GateFailed : the candidate is worse than what is live; the live deployment stays.
+        FullTrainNeeded : an increment cannot stand on what is live.
         """
         with self._training:
             self._feedback.flush()  # so that it learns from everything that was acknowledged
             try:
+                if incremental:
+                    return self._increment(self._config_for(threads), **options)
                 return cycle.train(self._database, self.artifacts, self._config_for(threads), **options)
             finally:  # an error after the switch must not leave the older deployment answering
-                self._reload()
+                self._follow()
 
     def promote(self, version: str) -> None:
         """Make `version` the live deployment."""
@@ -249,6 +266,21 @@ class Engine(Answers, Pulling, Records, Featured, Definitions):
         }
 
     # ------------------------------------------------------------------------------------------------ inside
+
+    def _increment(self, config: Config, progress: Progress | None = None) -> incremental_cycle.IncrementalReport:
+        self._follow()
+        live = self.spine().deployment
+        data, last_event = self._state.known()
+        self._feedback.flush()  # so that the store holds all of it
+        return incremental_cycle.run(self._database, self.artifacts, config, live, data, last_event, progress=progress)
+
+    def _follow(self) -> None:
+        """Load what `artifacts/current` names, unless that answers already."""
+        live = self._live
+        with suppress(BadArtifact):
+            if isinstance(live, Recommender) and live.deployment.version == self.artifacts.current():
+                return
+        self._reload()
 
     def _config_for(self, threads: int) -> Config:
         if threads < 1:

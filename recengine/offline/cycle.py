@@ -107,7 +107,12 @@ def live_of(artifacts: ArtifactStore) -> Live:
         version = artifacts.current()
         if version is None:
             return Live(None, None)
+        notes: tuple[str, ...] = ()
+        stands = artifacts.manifest(version).about.incremental
+        if stands is not None and stands.full in artifacts.list_versions():  # it knows nearly all: nothing can judge it
+            notes = (f"`live` is {stands.full}, the full training that the live deployment {version} rests on",)
+            version = stands.full
         until = artifacts.manifest(version).about.last
-        return Live(load(artifacts.open(version), version), until)
+        return Live(load(artifacts.open(version), version), until, notes)
     except (BadArtifact, FeaturesChanged, UnknownVersion) as err:
         return Live(None, None, (f"not compared with the live deployment: {err}",))

@@ -5,7 +5,7 @@ touched ones, one `History` each, replaced whole, so that a reader sees a user b
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from recengine.features.interaction import Meanings, added, extend, interactions
 from recengine.store.homes import Forgotten, home
 from recengine.types import I32, EventColumns, History, Interactions
 
-__all__ = ("NOTHING", "Happening", "Histories", "extended", "folded")
+__all__ = ("NOTHING", "Happening", "Held", "Histories", "extended", "folded", "together")
 
 
 _Array: TypeAlias = npt.NDArray[Any]
@@ -30,6 +30,13 @@ NOTHING = History(
     np.empty(0, np.uint64),
     -1,
 )
+
+
+class Held(NamedTuple):
+    """All histories at one moment: those that nothing happened to since the base was made, and the others by row."""
+
+    base: Interactions
+    overlay: dict[int, History]
 
 
 @home
@@ -76,6 +83,10 @@ class Histories:
     def forget(self, who: Forgotten) -> None:
         """Let a user have done nothing; the base is without the events when it is made the next time."""
         self._put(who.user, NOTHING)
+
+    def held(self) -> Held:
+        """Return what is held now, to be put `together` while the fold goes on. Cost: a copy of references."""
+        return Held(self._base, self._overlay.copy())
 
     def token(self, user: int) -> object:
         """Return what is another object as soon as something happened to the user; it holds nothing."""
@@ -126,6 +137,35 @@ class Histories:
         weights = np.concatenate([row.weights[-limit:] for row in rows])
         times = np.concatenate([row.times[-limit:] for row in rows])
         return Interactions(len(rows), n_items, indptr, items, weights, times)
+
+
+def together(held: Held, n_users: int, n_items: int) -> Interactions:
+    """Lay all histories out as one, whole, as models learn from them.
+
+    Parameters
+    ----------
+    n_users, n_items : rows there are, at least as many as `held` has.
+
+    Cost: a copy, about 20 ns an entry.
+    """
+    base, overlay = held
+    lengths = np.zeros(n_users, np.int64)
+    lengths[: base.n_users] = np.diff(base.indptr)
+    still = np.ones(n_users, np.bool_)
+    touched = sorted(overlay)
+    still[touched] = False
+    lengths[touched] = [len(overlay[user].items) for user in touched]
+    indptr = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+    from_base = np.repeat(still[: base.n_users], np.diff(base.indptr))
+    to = np.repeat(still, lengths)
+    columns = []
+    for name in ("items", "weights", "times"):
+        column = np.empty(int(indptr[-1]), getattr(base, name).dtype)
+        column[to] = getattr(base, name)[from_base]
+        for user in touched:
+            column[indptr[user] : indptr[user + 1]] = getattr(overlay[user], name)
+        columns.append(column)
+    return Interactions(n_users, n_items, indptr, *columns)
 
 
 def _blocks(events: EventColumns, meanings: Meanings) -> Iterator[tuple[int, list[Happening]]]:

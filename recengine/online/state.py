@@ -32,13 +32,13 @@ from recengine.online.frames import (
     StateFrame,
     UsersFrame,
 )
-from recengine.online.histories import Histories
+from recengine.online.histories import Histories, together
 from recengine.online.sessions import Sessions
 from recengine.store.events import OrderKind
 from recengine.store.homes import Forgotten, Home, home
 from recengine.store.ledger import Consents, Decided, Folded, Ingested, NewEvents, NewVersions, Part
 from recengine.store.vocab import FORGOTTEN, Vocabularies
-from recengine.types import MICROSECONDS_FROM, Catalogue, EventColumns
+from recengine.types import MICROSECONDS_FROM, Catalogue, EventColumns, TrainingData
 from recengine.types.frames import (
     ConsentFrame,
     DecisionFrame,
@@ -180,6 +180,19 @@ class State:
         """Take other refusals."""
         self._refused = refused
         self._consented = object()
+
+    def known(self) -> tuple[TrainingData, int]:
+        """Return all that models may learn from now, and the number of the last event in it.
+
+        As training reads it from the store, except that an event that was delivered again after the door had forgotten
+        the first counts twice, and that late ones are in their place only once the follower has put them there.
+        Cost: about 60 ns an entry; the fold waits for a small part of it.
+        """
+        with self._lock:
+            held, items, users = self.histories.held(), self.items, self.users
+            n_users, last_event, latest = len(self.ids.users), self.last_event, self.latest
+        users = revised(users, (), (), max(n_users, users.n))
+        return TrainingData(together(held, users.n, items.n), items, users, latest), last_event
 
     def stamp(self, user: int) -> tuple[object, ...]:
         """Return tokens of what a reply to `user` (-1 = unknown) rests on: the same ones as long as nothing changed.

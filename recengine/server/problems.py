@@ -38,6 +38,7 @@ STATUS: dict[type[RecEngineError], int] = {
     errors.StoreCorrupt: 503,
     errors.ModelError: 503,
     errors.GateFailed: 409,
+    errors.FullTrainNeeded: 409,
     errors.EngineFault: 500,
 }
 """Status by error; what is not listed answers as its nearest parent."""
