@@ -3,6 +3,7 @@
 from typing import Any
 
 from recengine.algorithms.als import Als
+from recengine.algorithms.bpr import Bpr
 from recengine.algorithms.graph_filter import GraphFilter
 from recengine.algorithms.knn import ItemKnn
 from recengine.algorithms.popularity import Popularity
@@ -13,6 +14,7 @@ __all__ = ("ALGORITHMS", "create")
 
 ALGORITHMS: dict[str, Any] = {
     Als.kind: Als,
+    Bpr.kind: Bpr,
     GraphFilter.kind: GraphFilter,
     ItemKnn.kind: ItemKnn,
     Popularity.kind: Popularity,

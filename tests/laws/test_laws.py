@@ -29,6 +29,8 @@ VARIANTS = [
     ("als", {"factors": 16, "epochs": 4}),
     ("als", {"factors": 5, "epochs": 3, "solver": "cg", "regularization_exponent": 0.0}),
     ("als", {"factors": 7, "epochs": 3, "solver": "exact", "confidence": 3.0}),
+    ("bpr", {"epochs": 20}),
+    ("bpr", {"factors": 5, "epochs": 5, "negatives": 3, "popularity_exponent": 0.0}),
 ]
 MISSING = [(kind, {}) for kind in ALGORITHMS if kind not in {k for k, _ in VARIANTS}]
 PRESENT = [(kind, how) for kind, how in [*VARIANTS, *MISSING] if kind in ALGORITHMS]
