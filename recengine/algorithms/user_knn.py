@@ -108,6 +108,15 @@ class UserKnn:
         out.items[:, :width], out.scores[:, :width] = near.items[:, :width], near.scores[:, :width]
         return out
 
+    def latest_items(self, n: int) -> Csr:
+        """Return the n latest items of every user of training, each with value 1; they are at most `history_limit`."""
+        history = self._fitted().history
+        lengths = np.diff(history.indptr)
+        kept = np.arange(len(history.cols)) >= np.repeat(history.indptr[1:] - n, lengths)
+        indptr = np.concatenate(([0], np.cumsum(np.minimum(lengths, n)))).astype(np.int64)
+        items = np.ascontiguousarray(history.cols[kept])
+        return Csr(indptr, items, np.ones(len(items), np.float32))
+
     def save(self, folder: Path) -> None:
         """Write neighbours, histories and the users of every item into `folder`."""
         near, history, space, _ = self._fitted()

@@ -10,6 +10,21 @@ from typing import Annotated, Any, get_args, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from recengine.config.candidates import (
+    DEFAULT_CANDIDATES,
+    Alike,
+    BestOfModels,
+    CandidateConfig,
+    FactorNeighbors,
+    InCategories,
+    LatestItems,
+    MostPopular,
+    OfSimilarUsers,
+    SimilarToLast,
+    TrendingItems,
+    favourites,
+    translated,
+)
 from recengine.config.events import DEFAULT_EVENTS, EventType
 from recengine.config.features import FeatureConfig, Features, TransformKind
 from recengine.config.index import Index
@@ -29,7 +44,7 @@ from recengine.config.models import (
 )
 from recengine.config.moments import Moments
 from recengine.config.server import Server
-from recengine.config.serving import Candidates, Diversity, Serving
+from recengine.config.serving import Diversity, Serving
 from recengine.config.sources import Cleaning, Expectation, Source
 from recengine.config.spans import microseconds
 from recengine.config.storage import Storage
@@ -37,44 +52,58 @@ from recengine.config.training import Training
 from recengine.errors import ConfigInvalid
 
 __all__ = (
+    "DEFAULT_CANDIDATES",
     "DEFAULT_EVENTS",
+    "Alike",
     "Als",
+    "BestOfModels",
     "Bpr",
-    "Candidates",
+    "CandidateConfig",
     "Cleaning",
     "Config",
     "Diversity",
     "Ease",
     "EventType",
     "Expectation",
+    "FactorNeighbors",
     "FeatureConfig",
     "Features",
     "FunkSvd",
     "GraphFilter",
+    "InCategories",
     "Index",
     "ItemKnn",
+    "LatestItems",
     "ModelConfig",
     "Moments",
+    "MostPopular",
     "NeuralCf",
     "Nmf",
+    "OfSimilarUsers",
     "Popularity",
     "Server",
     "Serving",
+    "SimilarToLast",
     "Source",
     "Storage",
     "Svd",
     "Training",
     "TransformKind",
+    "TrendingItems",
     "UserKnn",
     "commented",
+    "favourites",
     "load",
     "microseconds",
     "parse",
 )
 
 
-RESERVED = frozenset(("popular", "trending", "latest", "category", "demographic", "pinned", "capped", "fill"))
-"""Names that replies and reports use for something else."""
+RESERVED = frozenset(("demographic", "pinned", "capped", "fill"))
+"""Names that replies and reports use for something else, beside the sources'."""
+KINDS = {"model": get_args(ModelConfig), "candidates": get_args(CandidateConfig)}
+MOST_SOURCES = 28
+"""A candidate says in 32 bits who found it; four are for what requests ask for, what fills up, and room."""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,7 +112,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     store: Storage = Storage()
     event: Annotated[tuple[EventType, ...], Meta(min_length=1)] = DEFAULT_EVENTS
     model: Annotated[tuple[ModelConfig, ...], Meta(min_length=1, max_length=20)] = (Als(), ItemKnn(), UserKnn(), Popularity())
-    candidates: Candidates = Candidates()
+    candidates: Annotated[tuple[CandidateConfig, ...], Meta(min_length=1)] = DEFAULT_CANDIDATES
     serving: Serving = Serving()
     diversity: Diversity = Diversity()
     index: Index = Index()
@@ -101,6 +130,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             ("event", [e.type for e in self.event]),
             ("source", [s.name for s in self.source]),
             ("feature", [f.name for f in self.feature]),
+            ("candidates", [c.name for c in self.candidates]),
         ):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
@@ -109,11 +139,26 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for expectation in self.expect:
             if expectation.source not in known:
                 raise ValueError(f"`[[expect]]` of {expectation.source!r}: there is no such source; known: {', '.join(sorted(known))}")
-        taken = sorted(RESERVED & {m.name for m in self.model})
+        taken = sorted((RESERVED | {c.name for c in self.candidates}) & {m.name for m in self.model})
         if taken:
             raise ValueError(f"`[[model]]` cannot be called {taken[0]}: a candidate source of recengine is")
+        self._check_sources()
         if not any(m.weight > 0 for m in self.model):
             raise ValueError("at least one `[[model]]` needs weight > 0")
+
+    def _check_sources(self) -> None:
+        taken = sorted((RESERVED - {"demographic"}) & {c.name for c in self.candidates})
+        if taken:
+            raise ValueError(f"`[[candidates]]` cannot be called {taken[0]}: replies use the name for something else")
+        count = sum(len(self.model) if isinstance(c, BestOfModels) else 1 for c in self.candidates)
+        if count > MOST_SOURCES:
+            raise ValueError(f"`[[candidates]]` and the models that they ask are {count} sources, at most {MOST_SOURCES} can be told apart")
+        if sum(isinstance(c, BestOfModels) for c in self.candidates) > 1:
+            raise ValueError("`[[candidates]]` of kind models stands there twice: each model is a source under its own name")
+        for source, needed in ((OfSimilarUsers, UserKnn), (SimilarToLast, ItemKnn)):
+            if any(isinstance(c, source) for c in self.candidates) and not any(isinstance(m, needed) for m in self.model):
+                kind, model = source.__struct_config__.tag, needed.__struct_config__.tag
+                raise ValueError(f"`[[candidates]]` of kind {kind} needs a `[[model]]` of kind {model}; there is none")
 
     def expected(self, *places: str) -> tuple[Expectation, ...]:
         """List what `[[expect]]` says of any of these: events, items, users, the name of a source."""
@@ -145,7 +190,21 @@ def parse(text: str, *, where: str = "configuration") -> Config:
     try:
         return msgspec.toml.decode(text, type=Config)
     except msgspec.DecodeError as err:
+        _refuse_former(text, where)
         raise ConfigInvalid(f"{where}: {err}", hint="`recengine config` prints every key with its default") from err
+
+
+def _refuse_former(text: str, where: str) -> None:
+    """Say what to write where a file still has the one table `[candidates]`."""
+    try:
+        former = msgspec.toml.decode(text).get("candidates")
+    except msgspec.DecodeError:
+        return  # what is no TOML has an error of its own
+    if isinstance(former, dict):
+        raise ConfigInvalid(
+            f"{where}: `[candidates]` is now a list of sources, an entry `[[candidates]]` each, and its limit is `[serving] pool`",
+            hint=f"write instead, {translated(former)}",
+        )
 
 
 def commented(config: Config | None = None) -> str:
@@ -165,9 +224,8 @@ def commented(config: Config | None = None) -> str:
             if tag is not None:
                 lines.append(f'kind = "{tag}"')
             lines += _fields(table)
-        if section == "model":
-            for kind in get_args(ModelConfig):
-                lines += [] if any(isinstance(model, kind) for model in value) else _form(section, kind)
+        for kind in KINDS.get(section, ()):
+            lines += [] if any(isinstance(entry, kind) for entry in value) else _form(section, kind)
     return "\n".join(lines) + "\n"
 
 

@@ -1,11 +1,11 @@
-"""`[serving]`, `[diversity]`, `[[candidates]]`: the online spine's knobs."""
+"""`[serving]`, `[diversity]`: the online spine's knobs."""
 
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-__all__ = ("Candidates", "Diversity", "Serving")
+__all__ = ("Diversity", "Serving")
 
 Count = Annotated[int, Meta(ge=0, le=100_000)]
 
@@ -15,6 +15,7 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     cold_below: Annotated[Count, Meta(description="a user with fewer interactions is cold")] = 5
     history_limit: Annotated[int, Meta(ge=1, le=100_000, description="latest items of a user that models see")] = 500
+    pool: Annotated[int, Meta(ge=1, le=100_000, description="candidates of one request at most")] = 1000
     shortlist: Annotated[int, Meta(ge=1, le=10_000, description="candidates that survive the blend")] = 200
     max_n: Annotated[int, Meta(ge=1, le=10_000, description="longest reply")] = 1000
     category: Annotated[str, Meta(description="the item attribute that `categories_*` mean")] = "category"
@@ -27,19 +28,6 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     session_minutes: Annotated[
         float, Meta(gt=0, le=525_600, description="a visit ends so long after its last event, by the events' own time")
     ] = 30.0
-
-
-class Candidates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How many candidates each source may bring; the pool never exceeds `limit`."""
-
-    limit: Annotated[int, Meta(ge=1, le=100_000, description="largest pool of one request")] = 1000
-    per_model: Annotated[Count, Meta(description="best of each personal model")] = 100
-    popular: Annotated[Count, Meta(description="all-time popular")] = 50
-    trending: Annotated[Count, Meta(description="trending")] = 50
-    latest: Annotated[Count, Meta(description="newest")] = 20
-    per_category: Annotated[Count, Meta(description="popular in each of the user's categories")] = 20
-    categories: Annotated[Count, Meta(description="categories of the user that count")] = 5
-    demographic: Annotated[Count, Meta(description="liked by users with the same attributes (cold users)")] = 100
 
 
 class Diversity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -32,7 +32,7 @@ def model_settings(algorithm: str, settings: Mapping[str, Any]) -> ModelConfig:
 
 
 def engine_settings(config: Config, settings: Mapping[str, Any]) -> Config:
-    """Change keys of the whole tree: `training.at=10`, or `als.factors=128` for the model of that name.
+    """Change keys of the whole tree: `training.at=10`, or `als.factors=128` for the model, or candidate source, `als`.
 
     Raises
     ------
@@ -40,7 +40,8 @@ def engine_settings(config: Config, settings: Mapping[str, Any]) -> Config:
     """
     tree = msgspec.to_builtins(config)
     models = {model["name"]: model for model in tree["model"]}
-    tables = models | {name: tree[name] for name in ("candidates", "serving", "diversity", "training")}
+    sources = {source["name"]: source for source in tree["candidates"]}
+    tables = models | sources | {name: tree[name] for name in ("serving", "diversity", "training")}
     for key, value in settings.items():
         table, dot, name = key.partition(".")
         if not dot or table not in tables:

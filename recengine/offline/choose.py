@@ -20,7 +20,7 @@ from recengine.offline.build import Part, Rows, eligible, query, take
 from recengine.offline.rank import batches, padded, scored
 from recengine.retrieval.deployment import Deployment, Member
 from recengine.retrieval.matrix import blend
-from recengine.retrieval.sources import Orders
+from recengine.retrieval.sources import Orders, declared
 from recengine.types import F32, F64, I32, I64, ScoreTable
 
 __all__ = ("Choice", "calibrate", "choose", "drawn", "targets_of", "weigh", "with_choice")
@@ -95,10 +95,12 @@ def weigh(
     Popularity keeps `POPULAR_SHARE`, unless it is configured with weight 0.
     """
     at, n_items = config.training.at, part.data.items.n
-    users = drawn(part.targets.users, max(1, TUNING_ROWS // config.candidates.limit), config.training.seed)
-    orders = Orders(deployment.popularity, deployment.n_items)
+    users = drawn(part.targets.users, max(1, TUNING_ROWS // config.serving.pool), config.training.seed)
+    sources, orders = declared(deployment, config.candidates), Orders(deployment.popularity, deployment.n_items)
     held_out = [targets_of(part.targets, some) for some in batches(users, n_items)]
-    tables = [scored(deployment, orders, part, some, config, threads=threads) for some in batches(users, n_items)]
+    tables = [
+        scored(deployment, sources, orders, part, some, config, threads=threads) for some in batches(users, n_items)
+    ]
 
     seen: dict[tuple[float, ...], float] = {}
 

@@ -5,18 +5,18 @@ in batches of at most `BATCH` users and `CELLS` users x items, so that a mask st
 same answers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from recengine.algorithms.base import Scorer
-from recengine.config import Config
+from recengine.config import Config, favourites
 from recengine.features.user import favourite_categories
 from recengine.offline.build import Part, eligible, query
 from recengine.retrieval.cold import lifts
 from recengine.retrieval.deployment import Deployment
 from recengine.retrieval.matrix import blend, column, table
-from recengine.retrieval.sources import CELLS, Orders, gather
+from recengine.retrieval.sources import CELLS, Asked, Orders, Source, declared, gather
 from recengine.retrieval.variety import arrange
 from recengine.types import I32, Mask, Query, Ranked, ScoreTable
 
@@ -39,6 +39,7 @@ def _slices(n_users: int, n_items: int) -> Iterator[slice]:
 
 def scored(
     deployment: Deployment,
+    sources: Sequence[Source],
     orders: Orders,
     part: Part,
     users: I32,
@@ -54,17 +55,15 @@ def scored(
     asked = query(part.data, users, limit=config.serving.history_limit, changed=changed)
     mask = eligible(part, users)
     cold = np.diff(asked.history.indptr) < config.serving.cold_below
-    pool = gather(
-        deployment,
-        orders,
-        asked,
-        mask,
-        config.candidates,
+    told = Asked(
+        query=asked,
+        mask=mask,
+        orders=orders,
         cold=cold,
         favourites=_favourites(orders, part, asked, config),
-        needed=config.training.at,
         threads=threads,
     )
+    pool = gather(sources, told, limit=config.serving.pool, needed=config.training.at)
     added = lifts(deployment, pool, users, cold, None)
     return table(deployment, pool, [column(m, asked, pool, threads=threads) for m in deployment.members], added)
 
@@ -80,11 +79,11 @@ def blended(
     threads: int = 1,
 ) -> I32:
     """Rank with the whole deployment: pool, scores, blend, variety. Returns (len(users), n) int32."""
-    orders = Orders(deployment.popularity, deployment.n_items)
+    sources, orders = declared(deployment, config.candidates), Orders(deployment.popularity, deployment.n_items)
     out = np.full((len(users), n), -1, np.int32)
     for rows in _slices(len(users), part.data.items.n):
         some = None if changed is None else changed[rows]
-        tab = scored(deployment, orders, part, users[rows], config, changed=some, threads=threads)
+        tab = scored(deployment, sources, orders, part, users[rows], config, changed=some, threads=threads)
         ranked = blend(deployment, tab, max(config.serving.shortlist, n), threads=threads)
         relevance = np.full(len(tab.pool.indptr) - 1, _relevance(deployment, config), np.float32)
         picks = arrange(deployment, ranked, n, relevance, window=config.diversity.window, threads=threads)
@@ -112,7 +111,7 @@ def _favourites(orders: Orders, part: Part, asked: Query, config: Config) -> I32
     column = part.data.items.columns.get(config.serving.category)
     if column is None or column.kind not in {"string", "strings"}:
         return np.empty((len(asked.users), 0), np.int32)
-    return orders.codes(column)[favourite_categories(asked.history, column, config.candidates.categories)]
+    return orders.codes(column)[favourite_categories(asked.history, column, favourites(config.candidates))]
 
 
 def padded(ranked: Ranked, n: int) -> I32:

@@ -1,24 +1,23 @@
-"""Stage 4, candidates: at most `candidates.limit` items a request worth scoring, and which source found each.
+"""Stage 4, candidates: at most `serving.pool` items a request worth scoring, and which source found each.
 
-A source that fails, or takes longer than its model's `time_budget_ms`, is left out and named in `degraded`; when half
+A source that fails, or takes longer than its `time_budget_ms`, is left out and named in `degraded`; when half
 of the deadline is over the remaining personal sources are skipped, the precomputed ones (microseconds) never.
 """
 
 import logging
-from collections.abc import Callable
 from time import perf_counter_ns
 
 import numpy as np
 
 from recengine.algorithms.standing import Standing
-from recengine.config import Candidates
+from recengine.config import Config
 from recengine.online.caps import Caps
 from recengine.online.counters import Live
 from recengine.online.rules import Rules
 from recengine.online.state import State
 from recengine.online.trace import Trace
-from recengine.retrieval.deployment import Deployment, Member
-from recengine.retrieval.sources import Orders, gather
+from recengine.retrieval.deployment import Deployment
+from recengine.retrieval.sources import Asked, Orders, Source, declared, gather
 from recengine.types import I32, Catalogue, Column, Context, Features, Mask, Pool
 
 __all__ = ("CandidateStage",)
@@ -29,15 +28,14 @@ log = logging.getLogger("recengine.online")
 class CandidateStage:
     """Asks every source."""
 
-    def __init__(
-        self, deployment: Deployment, state: State, rules: Rules, live: Live, limits: Candidates, category: str
-    ) -> None:
+    def __init__(self, deployment: Deployment, state: State, rules: Rules, live: Live, config: Config) -> None:
         self._deployment = deployment
         self._live = live
         self._state = state
         self._rules = rules
-        self._limits = limits
-        self._category = category
+        self._sources = declared(deployment, config.candidates)
+        self._limit = config.serving.pool
+        self._category = config.serving.category
         self._orders: tuple[int, Column | None, Orders, I32, Standing] | None = None
 
     def gather(self, context: Context, features: Features, mask: Mask, trace: Trace) -> Pool:
@@ -45,19 +43,22 @@ class CandidateStage:
         orders, codes = self._laid_out(context.items)
         favourites = codes[features.favourites] if features.favourites.shape[1] else features.favourites
         extra = self._asked_for(context, mask, orders, trace)
-        pool = gather(
-            self._deployment,
-            orders,
-            features.query,
-            mask,
-            self._limits,
+        asked = Asked(
+            query=features.query,
+            mask=mask,
+            orders=orders,
             cold=context.cold,
-            attributes=features.attributes,
             favourites=favourites,
+            attributes=features.attributes,
+            threads=context.threads,
+        )
+        pool = gather(
+            self._sources,
+            asked,
+            limit=self._limit,
             needed=max(r.n for r in context.requests),
             extra=extra,
-            guard=lambda member, source: self._guarded(member, source, context, trace),
-            threads=context.threads,
+            guard=lambda source, asked: self._guarded(source, asked, trace),
         )
         trace.mark("candidates")
         return pool
@@ -70,19 +71,20 @@ class CandidateStage:
         shown: I32 = found[found >= 0]
         return shown
 
-    def _guarded(self, member: Member, source: Callable[[], I32], context: Context, trace: Trace) -> I32 | None:
-        if trace.overdue(0.5):
-            trace.degrade(f"source:{member.name}:deadline")
+    @staticmethod
+    def _guarded(source: Source, asked: Asked, trace: Trace) -> I32 | None:
+        if source.budget_ms is not None and trace.overdue(0.5):
+            trace.degrade(f"source:{source.name}:deadline")
             return None
         started = perf_counter_ns()
         try:
-            found = source()
-        except Exception:  # one failing model must not fail the request; it is logged, counted and named in the reply
-            log.exception("candidate source %s failed", member.name)
-            trace.degrade(f"source:{member.name}:error")
+            found = source.find(asked)
+        except Exception:  # one failing source must not fail the request; it is logged, counted and named in the reply
+            log.exception("candidate source %s failed", source.name)
+            trace.degrade(f"source:{source.name}:error")
             return None
-        if perf_counter_ns() - started > member.scorer.config.time_budget_ms * 1e6 * len(context.requests):
-            trace.degrade(f"source:{member.name}:budget")  # as in scoring: late is as good as absent
+        if source.budget_ms is not None and perf_counter_ns() - started > source.budget_ms * 1e6 * len(asked.mask):
+            trace.degrade(f"source:{source.name}:budget")  # as in scoring: late is as good as absent
             return None
         return found
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from recengine.config import Candidates, Serving
+from recengine.config import Serving
 from recengine.errors import NotFitted
 from recengine.features.described import described
 from recengine.features.lanes import Labels
@@ -31,6 +31,7 @@ class FeatureService:
 
     Parameters
     ----------
+    favourites : categories of a user that are worked out.
     store, items : for `matrix`: the deployment's features, live, and the names of items.
     """
 
@@ -38,7 +39,7 @@ class FeatureService:
         self,
         state: State,
         serving: Serving,
-        candidates: Candidates,
+        favourites: int,
         last_seq: int,
         store: FeatureStore | None = None,
         items: Vocabulary | None = None,
@@ -49,7 +50,7 @@ class FeatureService:
         self._names = items
         self._limit = serving.history_limit
         self._category = serving.category
-        self._favourites = candidates.categories
+        self._favourites = favourites
         self._last_seq = last_seq
 
     def of(self, context: Context, trace: Trace) -> Features:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from recengine.config import Config
+from recengine.config import Config, favourites
 from recengine.online.candidates import CandidateStage
 from recengine.online.context import Resolver
 from recengine.online.counters import Live
@@ -45,12 +45,11 @@ class Recommender:
         deployed, store = deployment.features, None
         if deployed is not None and state.counted is not None:
             store = FeatureStore(state, config, deployed.features, deployed.labels, {}, deployed.program)
-        self.features = FeatureService(state, config.serving, config.candidates, deployment.last_seq, store, items)
+        categories = favourites(config.candidates)
+        self.features = FeatureService(state, config.serving, categories, deployment.last_seq, store, items)
         self.rules = Rules(state, items, config.event, config.serving)
         live = Live(deployment.popularity, state.counters, deployment.last_seq)
-        self.candidates = CandidateStage(
-            deployment, state, self.rules, live, config.candidates, config.serving.category
-        )
+        self.candidates = CandidateStage(deployment, state, self.rules, live, config)
         self.scoring = Scoring(deployment)
         self.ensemble = Ensemble(deployment, config.serving)
         self.diversity = Diversity(deployment, config.diversity)

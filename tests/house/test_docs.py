@@ -58,7 +58,7 @@ def configuration():
         "store": [config.Storage],
         "event": [config.EventType],
         "model": list(typing.get_args(config.ModelConfig)),
-        "candidates": [config.Candidates],
+        "candidates": list(typing.get_args(config.CandidateConfig)),
         "serving": [config.Serving],
         "diversity": [config.Diversity],
         "index": [config.Index],

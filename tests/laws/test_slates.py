@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from recengine.config import Config
+from recengine.config import BestOfModels, Config, LatestItems, MostPopular, Serving, TrendingItems
 from recengine.errors import BadExpression, BadRequest
 from recengine.types import Request, SessionEvent
 from tests.laws.world import CATEGORIES, N_ITEMS, N_USERS, TYPES, eligible, patient, tastes_by_gender, world
@@ -152,8 +152,8 @@ def test_warm_users_get_their_half_of_the_catalogue_more_than_the_other():
 
 def test_pins_and_caps_are_not_cut_by_a_small_pool():
     base = Config()
-    small = msgspec.structs.replace(base.candidates, limit=20, per_model=8, popular=5, trending=5, latest=5)
-    shop = world(config=msgspec.structs.replace(base, model=patient(base.model), candidates=small))
+    small = (BestOfModels(per_model=8), MostPopular(n=5), TrendingItems(n=5), LatestItems(n=5))
+    shop = world(config=Config(model=patient(base.model), candidates=small, serving=Serving(pool=20)))
     available = [row for row in range(N_ITEMS) if shop.state.items.available[row]]
     pins = tuple(f"i{row}" for row in available[-12:])
     (reply,), _ = shop.recommender.recommend([Request(n=12, pins=pins)])
