@@ -21,7 +21,7 @@ from recengine.errors import BadArtifact, NotFitted
 from recengine.kernels import dot
 from recengine.types import F32, I32, I64, Interactions, Mask, Query, TopN
 
-__all__ = ("Expected", "Fold", "Learned", "fitted", "read", "unit")
+__all__ = ("Expected", "Fold", "Learned", "fitted", "grown", "histories", "read", "refolded", "unit")
 
 BLOCK = 1024
 """Rows of one call of the dot kernel where a mask must be made up for them."""
@@ -137,7 +137,7 @@ class Learned(Generic[F]):
         out = np.asarray(users[np.where(known, query.users, 0)], dtype=np.float32)
         rows = np.flatnonzero((query.changed != 0) | ~known | np.isnan(out[:, 0]))
         if len(rows):
-            history = query.history if len(rows) == len(known) else _rows(query.history, rows)
+            history = query.history if len(rows) == len(known) else histories(query.history, rows)
             out[rows] = self.fold(self.items, history, threads)
         return out
 
@@ -186,7 +186,21 @@ def unit(vectors: F32) -> F32:
         return np.asarray(vectors / length[:, None], dtype=np.float32)
 
 
-def _rows(history: Interactions, rows: npt.NDArray[np.intp]) -> Interactions:
+def grown(array: npt.NDArray[Any], rows: int) -> npt.NDArray[Any]:
+    """Copy an array and put rows of NaN at its end, until it has so many."""
+    more = np.full((max(rows - len(array), 0), *array.shape[1:]), np.nan, array.dtype)
+    return np.concatenate((array, more))
+
+
+def refolded(users: F32, fold: Fold, items: F32, entries: Interactions, changed: I32, threads: int) -> F32:
+    """Copy the users' vectors, and fold those in that changed or are new; `entries` are everybody's."""
+    out = grown(users, entries.n_users)
+    if len(changed):
+        out[changed] = fold(items, histories(entries, changed), threads)
+    return out
+
+
+def histories(history: Interactions, rows: npt.NDArray[np.integer[Any]]) -> Interactions:
     """Take some rows of a batch of histories."""
     lengths = np.diff(history.indptr)[rows]
     ends = np.cumsum(lengths)

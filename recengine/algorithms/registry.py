@@ -7,6 +7,7 @@ from recengine.algorithms.bpr import Bpr
 from recengine.algorithms.graph_filter import GraphFilter
 from recengine.algorithms.knn import ItemKnn
 from recengine.algorithms.popularity import Popularity
+from recengine.algorithms.svd import Svd
 from recengine.algorithms.user_knn import UserKnn
 from recengine.config import ModelConfig
 
@@ -18,6 +19,7 @@ ALGORITHMS: dict[str, Any] = {
     GraphFilter.kind: GraphFilter,
     ItemKnn.kind: ItemKnn,
     Popularity.kind: Popularity,
+    Svd.kind: Svd,
     UserKnn.kind: UserKnn,
 }
 

@@ -31,6 +31,9 @@ VARIANTS = [
     ("als", {"factors": 7, "epochs": 3, "solver": "exact", "confidence": 3.0}),
     ("bpr", {"epochs": 20}),
     ("bpr", {"factors": 5, "epochs": 5, "negatives": 3, "popularity_exponent": 0.0}),
+    ("svd", {"factors": 8}),
+    ("svd", {"factors": 100, "weighting": "plain", "oversampling": 0}),
+    ("svd", {"factors": 3, "weighting": "bm25", "iterations": 0}),
 ]
 MISSING = [(kind, {}) for kind in ALGORITHMS if kind not in {k for k, _ in VARIANTS}]
 PRESENT = [(kind, how) for kind, how in [*VARIANTS, *MISSING] if kind in ALGORITHMS]
