@@ -1,5 +1,8 @@
 """Timelines: what queries of operators may read and must give, from when their values count, and leaks by a query."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -140,6 +143,17 @@ def test_categories_context_and_several_values_of_one_moment(database):
         ("SELECT * FROM snow", {}, ".*it may read events, items, users, weather; a source once it is pulled"),
         ("SELECT entity, time, value FROM read_parquet('/tmp/x.parquet')", {}, "the query fails"),
         ("SELECT CAST('x' AS INTEGER) AS value, 5 AS time, 'i0' AS entity", {}, "the query fails: Conversion Error"),
+        ("SELECT 'i0' AS entity, now() AS time, 1 AS value", {}, r"the query asks for now\(\)"),
+        ("SELECT 'i0' AS entity, 5 AS time, 1 AS value FROM events WHERE time < Current_Timestamp", {}, "the query asks for current_timestamp"),
+        ("SELECT 'i0' AS entity, 5 AS time, (SELECT max(random()) FROM events) AS value", {}, r"the query asks for random\(\)"),
+        ("SELECT 'i0' AS entity, 5 AS time, 1 AS value FROM events WHERE time > ago(INTERVAL 7 DAYS)", {}, r"the query asks for ago\(\)"),
+        ("SELECT 'i0' AS entity, 5 AS time, count(*) AS value FROM events USING SAMPLE 5", {}, "the query asks for a sample"),
+        ("SELECT 'i0' AS entity, 5 AS time, count(*) AS value FROM events TABLESAMPLE 5%", {}, "the query asks for a sample"),
+        ("SELECT item_id AS entity, time, epoch(age(time)) AS value FROM events", {}, r"the query asks for age\(\) of one moment"),
+        ("SELECT item_id AS entity, max(time) AS time, 1 AS value FROM events GROUP BY ALL HAVING max(time) < Today()", {}, r"the query asks for today\(\)"),
+        ("SELECT 'i0' AS entity, 5 AS time, reservoir_quantile(value, 0.5) AS value FROM events", {}, r"the query asks for reservoir_quantile\(\)"),
+        ("WITH s AS (SELECT \"system\".main.current_setting('TimeZone') AS z) SELECT 'i0' AS entity, 5 AS time, length(z) AS value FROM s", {}, r"the query asks for current_setting\(\)"),
+        ("SELECT 'i0' AS entity, 5 AS time, len(list_filter([1], lambda x: x < uuid()::TEXT::INT)) AS value", {}, r"the query asks for uuid\(\)"),
         ("SELECT $thing AS value, 5 AS time, 'i0' AS entity", {}, "the query fails"),
     ],
 )
@@ -165,9 +179,60 @@ def test_a_query_may_join_and_name_tables_otherwise(database):
     assert len(joined.row)
 
 
+def test_a_query_may_be_a_long_sum(database):
+    assert ask(database, f"SELECT 'i0' AS entity, {ALWAYS}, {' + '.join(['1'] * 300)} AS value").value.tolist() == [300]
+    with pytest.raises(ConfigInvalid, match=r"asks for random\(\)"):
+        ask(database, f"SELECT 'i0' AS entity, {ALWAYS}, random() + {' + '.join(['1'] * 300)} AS value")
+    with pytest.raises(ConfigInvalid, match="nested too deep"):
+        ask(database, f"SELECT 'i0' AS entity, {ALWAYS}, {' + '.join(['1'] * 900)} AS value")
+
+
 def test_what_float32_cannot_hold_is_missing(database):
     huge = ask(database, "SELECT item_id AS entity, valid_from AS time, price * 1e300 AS value FROM items")
     assert np.isnan(coded(huge, ())).all()
+
+
+@pytest.mark.parametrize("end", [";", "; -- a comment", " -- one; without an end", ";\n/* ; */ ;\n", " /* none */"])
+def test_a_query_may_end_in_semicolons_and_comments(database, end):
+    said = ask(database, f"SELECT $$i0$$ AS entity, {ALWAYS}, length($$é; -- it$$) AS value{end}")
+    assert said.value.tolist() == [8]
+
+
+LOADED_FIRST = """
+import sys
+import duckdb
+first = duckdb.connect()
+first.execute("LOAD icu")
+first.execute("SET TimeZone = 'Europe/Berlin'")
+first.execute("CREATE MACRO range(n) AS random() + n")
+first.create_function("plus", lambda x: x, ["BIGINT"], "BIGINT", side_effects=True)
+first.execute("SELECT range(2), plus(now()::DATE - today()), TIMESTAMPTZ '2024-01-01' + INTERVAL 1 DAY > now()").fetchall()
+from pathlib import Path
+from recengine.errors import ConfigInvalid
+from recengine.store.asked import answered
+from recengine.store.database import Database
+with Database.open(Path(sys.argv[1]), create=True) as database:
+    database.read().raw.execute("LOAD icu")
+    def ask(value):
+        sql = f"SELECT 'i0' AS entity, 5::BIGINT AS time, {value} AS value"
+        return answered(database, sql, "item", {}, timed=True, as_of=None, where="recengine.toml:3").num_rows
+    for value in ("1 + 2 - +3 - (-1)", "len(range(3))", "abs(-1)", "(SELECT sum(x) FROM range(4) t(x))",
+                  "age(DATE '2024-01-02', DATE '2024-01-01')", "epoch(TIMESTAMPTZ '2024-01-01' + INTERVAL 1 DAY)"):
+        assert ask(value) == 1, value
+    for value in ("epoch(now())", "1 + random()", "epoch(localtimestamp)", "len(current_setting('TimeZone'))"):
+        try:
+            ask(value)
+        except ConfigInvalid as err:
+            assert "recengine.toml:3: the query asks for" in str(err), err
+        else:
+            raise AssertionError(value)
+"""
+
+
+def test_what_a_query_may_call_depends_on_nothing_that_the_process_loaded(tmp_path):
+    script = [sys.executable, "-c", LOADED_FIRST, tmp_path / "x.duckdb"]
+    there = subprocess.run(script, capture_output=True, text=True, check=False, timeout=60)
+    assert there.returncode == 0, there.stderr
 
 
 def test_a_query_cannot_write(database):
