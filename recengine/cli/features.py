@@ -47,12 +47,10 @@ def show_one(args: Namespace) -> None:
             raise BadUsage(f"features show: there is no feature {args.name!r}", hint=_MEANT)
         if args.item:
             told = engine.features(args.user, args.item, at=args.at)
-            if args.name not in told:
-                raise BadUsage(
-                    f"features show: the live deployment does not compute {args.name!r}",
-                    hint="only what it computes has a value now",
-                )
-            answer["values"] = dict(zip(args.item, told[args.name], strict=True))
+            if args.name in told:
+                answer["values"] = dict(zip(args.item, told[args.name], strict=True))
+            else:
+                show.warn(f"the live deployment does not compute {args.name!r}: it has no values")
     show.result(args.json, answer, lambda: _shown(answer))
 
 

@@ -159,7 +159,8 @@ class EventSink:
     ids : some rows may carry an event_id.
     ordered : the source has an order column; else its rows continue after the stored ones and its content is
         fingerprinted.
-    repeat : an event of the same user, item and type so many microseconds after another is passed over; 0 = none is.
+    repeat : an event of the same user, item and type so many microseconds after another is passed over, and
+        noted as `screening.stage_repeats` made room for; 0 = none is.
     """
 
     def __init__(
@@ -235,7 +236,8 @@ class EventSink:
         if self._direct:
             return self.taken
         if self._repeat:
-            self.repeated = self._cursor.changed(query("store/drop_repeated_events"), {"within": self._repeat})
+            self.repeated = self._cursor.changed(query("store/fill_staged_repeats"), {"within": self._repeat})
+            self._cursor.execute(query("store/drop_staged_repeats"))
         kept = 0
         if self._ids and not known:
             kept += self._cursor.changed(query("store/keep_staged_events_by_id"))

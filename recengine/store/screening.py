@@ -12,11 +12,35 @@ from recengine.store.cursor import Cursor
 from recengine.store.files import PART
 from recengine.store.queries import query
 
-__all__ = ("add_values", "count_orphans", "find_machines", "machine_rows", "stage_values", "value_quantiles")
+__all__ = (
+    "add_values",
+    "count_orphans",
+    "find_machines",
+    "machine_rows",
+    "stage_repeats",
+    "stage_values",
+    "unstage_repeats",
+    "value_quantiles",
+)
+
+
+def stage_repeats(cursor: Cursor) -> None:
+    """Make room for what is passed over as a repeat while a source is read.
+
+    Why it is noted: who does one thing 700 times a minute is no less a machine for it.
+    """
+    cursor.execute(query("store/stage_repeats"))
+
+
+def unstage_repeats(cursor: Cursor) -> None:
+    """Let it go again."""
+    cursor.execute(query("store/unstage_repeats"))
 
 
 def find_machines(cursor: Cursor, users: Sequence[int], *, first: int, most: int, zone: str) -> list[tuple[int, str]]:
     """List the (user row, day) of those `users` who did more than `most` things within a minute of that day.
+
+    What was passed over as a repeat counts; `stage_repeats` came before.
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
--- what: the days on which one of some users did more than $most things within a minute; what is midnight is a date, and tells no minute
+-- what: the days on which one of some users did more than $most things within a minute, repeats included; what is midnight is a date, and tells no minute
 -- params: $first (only events from this number on), $users (rows), $most, $zone (of the days)
 -- rows: user, day
 WITH placed AS (
     SELECT "user", time, timezone($zone::VARCHAR, make_timestamptz(time)) AS clock
-    FROM events
+    FROM (SELECT seq, "user", time FROM events UNION ALL FROM staged_repeats)
     WHERE seq >= $first AND "user" IN (SELECT unnest($users::INTEGER[]))
 ),
 bursts AS (

@@ -204,10 +204,19 @@ def test_values_that_cannot_be_told_are_refused(run, shop, demo):
     assert (code, "--item" in err) == (2, True)
     code, _, err = run("features", "show", shop, "item_price", "--item", "nothing")
     assert (code, "nothing" in err) == (1, True)
-    code, _, err = run("features", "show", shop, "context_device", "--item", "i3")
-    assert (code, "does not compute" in err) == (2, True)
     code, _, err = run("features", "show", demo, "item_price", "--item", "item")
     assert code == 1
+
+
+def test_a_dropped_feature_is_shown_with_its_reason_where_its_values_are_asked(run, shop):
+    dropped = {name: one["dropped"] for name, one in listed(run, shop).items() if one["live"] == "dropped"}
+    name = min(dropped)
+    for words in ((), ("--item", "i3")):
+        code, out, err = run("features", "show", shop, name, *words, "--json")
+        assert (code, "has no values" in err) == (0, bool(words))
+        shown = json.loads(out)
+        assert (shown["name"], shown["dropped"], "values" in shown) == (name, dropped[name], False)
+        assert dropped[name]
 
 
 def test_timelines_are_evaluated_again_and_kept(run, demo):

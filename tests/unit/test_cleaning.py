@@ -117,6 +117,18 @@ def test_repeats_are_known_already_whatever_the_batch_they_come_in(shop):
     assert shop.ingest(events=events("u", [S + 18], items=["a"])).sources[0].stored == 1
 
 
+def test_who_repeats_one_thing_like_a_machine_is_one_in_however_many_files(shop, tmp_path):
+    cleaning = Cleaning(repeat_seconds=5)
+    users, times = burst(n=700)
+    frame = pd.DataFrame(events([*users, "human", "human"], [*times, S, S + 1], items=["a"] * 702))
+    for k in range(3):
+        frame.iloc[k::3].to_parquet(tmp_path / f"part-{k}.parquet")
+    report = shop.ingest(events=str(tmp_path / "part-*.parquet"), cleaning=cleaning)
+    assert report.sources[0].quarantined == {MACHINE: 700}
+    assert (report.sources[0].stored, report.sources[0].duplicates) == (1, 1)
+    adds_up(report)
+
+
 CLOCKS = [
     ("2024-03-31 02:30:00", "2024-03-31T01:30:00Z"),  # skipped: put forward to 03:30 summer time
     ("2024-10-27 02:30:00", "2024-10-27T01:30:00Z"),  # shown twice: the second, winter time

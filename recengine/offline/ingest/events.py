@@ -33,7 +33,7 @@ from recengine.store.events import EventSink, set_order_kind, span
 from recengine.store.files import Part
 from recengine.store.kinds import family
 from recengine.store.origins import Origin
-from recengine.store.screening import count_orphans
+from recengine.store.screening import count_orphans, stage_repeats, unstage_repeats
 from recengine.store.vocab import MAX_ID_BYTES
 from recengine.types import I16
 
@@ -71,9 +71,11 @@ def ingest_events(write: Write, origins: list[Origin], screening: Screening) -> 
     first = span(write.cursor).last_seq + 1
     total = _Totals(value_bounds(write, origins))
     total.repaired.update(screening.repaired)
+    stage_repeats(write.cursor)
     for file, origin in enumerate(origins):
         _File(write, origin, total, screening, file).run()
     search_machines(write, total.users, first)
+    unstage_repeats(write.cursor)
     return SourceReport(
         source="events",
         rows=total.rows,
