@@ -11,6 +11,7 @@ from recengine.config import Index as IndexConfig
 from recengine.errors import BadArtifact
 from recengine.index import files
 from recengine.index.exact import Exact
+from recengine.index.int8 import Int8
 from recengine.index.neighbours import Index, Progress
 from recengine.kernels import array
 from recengine.types import F32
@@ -39,6 +40,8 @@ def build(
     if lost.any():
         vectors = vectors.copy()
         vectors[lost] = np.nan
+    if config.kind == "int8":
+        return Int8.build(vectors, config.rerank)
     return Exact.build(vectors)
 
 
@@ -52,4 +55,6 @@ def load(config: IndexConfig, folder: Path) -> Index:
     card = files.read(folder)
     if card.kind == Exact.kind:
         return Exact.load(folder, card)
+    if card.kind == Int8.kind:
+        return Int8.load(folder, card)
     raise BadArtifact(f"{folder.name}/index.json: unknown kind {card.kind!r}", hint="train again, or roll back")

@@ -23,7 +23,7 @@ from recengine.errors import ShapeError
 from recengine.kernels import array, bad_indptr, positive
 from recengine.types import F32, I32, I64, Mask, TopN
 
-__all__ = ("Packed", "Sketch", "dot_ragged", "dot_topk", "pack")
+__all__ = ("Packed", "Sketch", "dot_ragged", "dot_topk", "pack", "sketch")
 
 _F32, _I32, _I64, _U8 = np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.int64), np.dtype(np.uint8)
 _LANES = 16
@@ -73,7 +73,7 @@ def pack(vectors: F32) -> Packed:
     panels = _aligned(shape, _F32)
     _native.pack(rows, panels)
     rows.flags.writeable = panels.flags.writeable = False
-    return Packed(n, factors, panels, rows, _sketch(rows))
+    return Packed(n, factors, panels, rows, sketch(rows))
 
 
 def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
@@ -84,7 +84,11 @@ def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     return buffer[start : start + size].view(dtype).reshape(shape)
 
 
-def _sketch(rows: F32) -> Sketch | None:
+def sketch(rows: F32) -> Sketch | None:
+    """Round (n, f) float32 `rows` to bytes by falling norm; rows with NaN are left out.
+
+    None where there is nothing to round: no rows, no factors, or an infinite norm.
+    """
     n, factors = rows.shape
     if n == 0 or factors == 0:
         return None

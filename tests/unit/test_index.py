@@ -7,7 +7,7 @@ from recengine import config, index
 from recengine.errors import BadArtifact, ShapeError
 from recengine.kernels.dot import dot_topk, pack
 
-KINDS = ("exact",)
+KINDS = ("exact", "int8")
 
 
 def made(n, d=16, seed=0):

@@ -1,0 +1,125 @@
+"""The int8 index: all rows by one byte a factor, the best of them again in float32.
+
+In: vectors. Out: the n largest inner products but for what the rounding hid; with a few rows scored again for each that
+is wanted, recall is above .999 on factors as models learn them. A query that has no bytes (see
+`kernels.scan.bytes_topm`) is answered exactly from the rows.
+"""
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from recengine.errors import BadArtifact
+from recengine.index import files
+from recengine.index.files import Card
+from recengine.index.narrowing import narrow, rescored
+from recengine.kernels import array, positive, scan
+from recengine.kernels.dot import Sketch, sketch
+from recengine.types import F32, Mask, TopN
+
+__all__ = ("Int8",)
+
+RERANK = 3
+"""Rows scored again for each that is wanted, where the configuration does not say."""
+ALLOWED = 1 / 32
+"""Of the rows: up to so many allowed ones are scored directly. A row met by chance costs four cache lines and their
+latency, a row of the scan one line in its turn."""
+
+
+class Int8:
+    """Scan all rows in bytes.
+
+    Parameters
+    ----------
+    rows : (n, d) float32, read-only.
+    codes : of `kernels.dot.sketch`; None where there is nothing to scan.
+    rerank : rows scored again for each that is wanted.
+    """
+
+    kind = "int8"
+
+    def __init__(self, rows: F32, codes: Sketch | None, rerank: int) -> None:
+        self._rows = rows
+        self._codes = codes
+        self._rerank = rerank
+
+    @classmethod
+    def build(cls, vectors: F32, rerank: int | None = None) -> Self:
+        """Round (n, d) float32 `vectors`, of which a copy is kept; rows with NaN are never found."""
+        return cls(np.array(vectors, order="C"), sketch(vectors), rerank or RERANK)
+
+    @property
+    def n(self) -> int:
+        """Rows."""
+        return len(self._rows)
+
+    @property
+    def d(self) -> int:
+        """Length of a vector."""
+        return int(self._rows.shape[1])
+
+    @property
+    def bytes(self) -> int:
+        """Codes and rows."""
+        codes = self._codes
+        parts = (codes.codes, codes.scales, codes.ids, codes.bounds) if codes is not None else ()
+        return sum(part.nbytes for part in (self._rows, *parts))
+
+    def search(self, queries: F32, n: int, mask: Mask | None = None, *, threads: int = 1) -> TopN:
+        """Pick the n rows with the largest inner products; see `Index.search`."""
+        queries = array("queries", queries, np.dtype(np.float32), None, self.d)
+        n, codes = positive("n", n), self._codes
+        if codes is None or not len(codes.codes):
+            return rescored(queries, self._rows, None, n, mask, threads=threads)
+
+        def wide(some: F32, hidden: Mask | None) -> TopN:
+            many = min(n * self._rerank, self.n)
+            found, answered = scan.bytes_topm(some, codes, self.n, many, hidden, threads=threads)
+            picked = rescored(some, self._rows, found.items, n, None, threads=threads)
+            for row in np.flatnonzero(answered == 0):
+                one = slice(row, row + 1)
+                exact = rescored(some[one], self._rows, None, n, None if hidden is None else hidden[one])
+                picked.items[row], picked.scores[row] = exact.items[0], exact.scores[0]
+            return picked
+
+        return narrow(wide, queries, self._rows, n, mask, int(ALLOWED * self.n), threads=threads)
+
+    def save(self, folder: Path) -> None:
+        """Write vectors.npy and the codes."""
+        codes = self._codes
+        parts = {} if codes is None else {key: getattr(codes, key) for key in Sketch.__struct_fields__}
+        card = Card(kind=self.kind, n=self.n, d=self.d, settings={"rerank": self._rerank})
+        files.write(folder, card, vectors=self._rows, **parts)
+
+    @classmethod
+    def load(cls, folder: Path, card: Card) -> Self:
+        """Read what `save` wrote, memory-mapped.
+
+        Raises
+        ------
+        BadArtifact : a file is missing or has the wrong shape.
+        """
+        rows = files.read_array(folder, card, "vectors", np.float32, card.n, card.d)
+        rerank = card.settings.get("rerank", 0)
+        if not isinstance(rerank, int) or rerank < 1:
+            raise BadArtifact(f"{folder.name}/index.json: rerank must be an integer above 0", hint="train again")
+        return cls(rows, load_codes(folder, card), rerank)
+
+
+def load_codes(folder: Path, card: Card) -> Sketch | None:
+    """Read the codes that `save` wrote; None where there are none.
+
+    Raises
+    ------
+    BadArtifact : a file is missing or has the wrong shape.
+    """
+    if "codes.npy" not in card.files:
+        return None
+    codes = files.read_array(folder, card, "codes", np.uint8, None, -(-card.d // 4), 16, 4)
+    panels = len(codes)
+    ids = files.read_array(folder, card, "ids", np.int32, 16 * panels)
+    if panels and (ids.min() < -1 or ids.max() >= card.n):
+        raise BadArtifact(f"{folder.name}/ids.npy: a row is outside 0 .. {card.n - 1}", hint="train again")
+    scales = files.read_array(folder, card, "scales", np.float32, 16 * panels)
+    return Sketch(codes, scales, ids, files.read_array(folder, card, "bounds", np.float32, 2, panels))
