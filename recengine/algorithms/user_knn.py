@@ -78,6 +78,10 @@ class UserKnn:
         self._learned = _Users(near, history, space, (np.diff(space.postings.indptr) > 0).astype(np.uint8))
         return self
 
+    def update(self, data: TrainingData, users: I32, items: I32, *, threads: int = 0) -> Self:  # noqa: ARG002
+        """Find the neighbours again: the same as a new `fit` on `data`; why, `ItemKnn.update` says."""
+        return type(self)(self.config).fit(data, threads=threads)
+
     def recommend(self, query: Query, n: int, mask: Mask, *, threads: int = 1) -> TopN:
         """Pick the n best items with a score > 0; see `Scorer.recommend`.
 

@@ -50,6 +50,7 @@ __all__ = (
     "run",
     "split",
     "take",
+    "where",
 )
 
 
@@ -129,7 +130,7 @@ def run(database: Database, config: Config, *, as_of: int | None = None, after: 
     events = read_events(database)  # all of them in one read, to know what `as_of` leaves out
     repeated = repeated_events(database)
     if len(repeated):
-        events = _where(events, ~np.isin(events.seq, repeated))
+        events = where(events, ~np.isin(events.seq, repeated))
     late = np.zeros(len(events.seq), np.bool_) if as_of is None else events.time > as_of
     first_late = int(events.seq[late].min()) if late.any() else NEVER
     moment = None if as_of is None or as_of < MICROSECONDS_FROM else as_of
@@ -138,7 +139,7 @@ def run(database: Database, config: Config, *, as_of: int | None = None, after: 
     def catalogues(at: int) -> tuple[Catalogue, Catalogue]:
         return _first(read_users(database, as_of=at), users.n), _first(read_items(database, as_of=at), items.n)
 
-    built = split(_where(events, ~late), config, users, items, after=after, catalogues=catalogues)
+    built = split(where(events, ~late), config, users, items, after=after, catalogues=catalogues)
     return msgspec.structs.replace(built, last_seq=min(built.last_seq, first_late - 1))
 
 
@@ -262,13 +263,13 @@ def part(
     after: Bools,
 ) -> Part:
     """Learn from the events in `before`, judge by those in `after`."""
-    earlier = _where(events, before)
+    earlier = where(events, before)
     indptr, met, bits = seen(earlier, event_bits(earlier, types), users.n, items.n)
     hidden = (bits & np.uint64(SEEN | HIDES)) != 0
     pairs = (np.repeat(np.arange(users.n, dtype=np.int64), np.diff(indptr)) * items.n + met)[hidden]
     indptr = np.concatenate(([0], np.cumsum(hidden)))[indptr].astype(np.int64)
 
-    later = interactions(_where(events, after), weights[after], users.n, items.n)
+    later = interactions(where(events, after), weights[after], users.n, items.n)
     user = np.repeat(np.arange(users.n, dtype=np.int64), np.diff(later.indptr))
     pair = user * items.n + later.items
     new = (later.weights > 0) & ~np.isin(pair, pairs, assume_unique=True)
@@ -281,7 +282,7 @@ def part(
 
 
 def _data(events: EventColumns, weights: F32, users: Catalogue, items: Catalogue, keep: Bools) -> TrainingData:
-    rows = interactions(_where(events, keep), weights[keep], users.n, items.n)
+    rows = interactions(where(events, keep), weights[keep], users.n, items.n)
     return TrainingData(rows, items, users, _last(events, keep))
 
 
@@ -303,7 +304,8 @@ def _head(column: Column, n: int) -> Column:
     return msgspec.structs.replace(column, data=column.data[: column.indptr[n]], indptr=column.indptr[: n + 1])
 
 
-def _where(events: EventColumns, keep: Bools) -> EventColumns:
+def where(events: EventColumns, keep: Bools) -> EventColumns:
+    """Take the events that `keep` marks; they stay in their order."""
     return EventColumns(
         events.seq[keep],
         events.user[keep],

@@ -22,6 +22,7 @@ from recengine.artifacts.store import ArtifactStore
 from recengine.config import Config
 from recengine.errors import FullTrainNeeded, RecEngineError, TrainingFailed
 from recengine.offline import continuity, deploy
+from recengine.offline.build import where
 from recengine.offline.continuity import PassedContinuity
 from recengine.offline.deploy import DeployReport, Extent, fingerprint
 from recengine.offline.train import Progress
@@ -106,18 +107,20 @@ def run(
     stood = about.incremental
     full = stood.full if stood is not None else live.version
     events = about.events + len(fresh.seq)
-    told = {
-        "full": full,
-        "events": len(fresh.seq),
-        "users": len(users),
-        "items": len(items),
-        "new_users": data.users.n - live.n_users,
-        "new_items": data.items.n - live.n_items,
-    }
     done = stood.increments if stood is not None else 0
-    if not (len(fresh.seq) or told["new_users"] or told["new_items"]):
-        seconds = time.perf_counter() - start
-        return IncrementalReport(version=live.version, increments=done, seconds=seconds, **told)
+    told = IncrementalReport(
+        version=live.version,
+        full=full,
+        increments=done,
+        events=len(fresh.seq),
+        users=len(users),
+        items=len(items),
+        new_users=data.users.n - live.n_users,
+        new_items=data.items.n - live.n_items,
+        seconds=0.0,
+    )
+    if not (told.events or told.new_users or told.new_items):
+        return msgspec.structs.replace(told, seconds=time.perf_counter() - start)
     full_events = stood.full_events if stood is not None else about.events
     _bounded(config, done, events - full_events, full_events)
 
@@ -134,14 +137,14 @@ def run(
     )
     extent = Extent(events, *_span(about, fresh))
     deployed = deploy.run(passed, updated, artifacts, config, data=extent, stands=stands)
-    return IncrementalReport(
+    return msgspec.structs.replace(
+        told,
         version=deployed.version,
         increments=done + 1,
         models=models,
         continuity=passed,
         deploy=deployed,
         seconds=time.perf_counter() - start,
-        **told,
     )
 
 
@@ -203,7 +206,7 @@ def _updated(member: Member, data: TrainingData, users: I32, items: I32, config:
     try:
         if isinstance(scorer, Popularity):
             return scorer.update(data, users, items, threads=threads, category=config.serving.category)
-        learned: Scorer = scorer.update(data, users, items, threads=threads)  # type: ignore[assignment]
+        learned: Scorer = scorer.update(data, users, items, threads=threads)
     except RecEngineError:
         raise
     except (ArithmeticError, ValueError, IndexError, MemoryError) as err:
@@ -248,12 +251,10 @@ def _bounded(config: Config, done: int, new: int, full_events: int) -> None:
 def _fresh(database: Database, after: int, until: int) -> EventColumns:
     """Read the events with numbers in after + 1 .. until; an id that came again counts once."""
     events = read_events(database, after=after)
-    kept = events.seq <= until
+    kept = np.asarray(events.seq <= until)
     if len(events.seq):
         kept &= ~np.isin(events.seq, repeated_events(database))
-    at = np.flatnonzero(kept)
-    columns = (events.seq, events.user, events.item, events.type, events.value, events.time)
-    return EventColumns(*(column[at] for column in columns), events.types)
+    return where(events, kept)
 
 
 def _span(about: About, fresh: EventColumns) -> tuple[int, int]:

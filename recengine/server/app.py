@@ -26,6 +26,7 @@ from recengine.server.quick import Quick
 from recengine.server.routes import HANDLERS
 from recengine.server.routes.recommendations import recommend_to_user
 from recengine.server.scope import REQUEST_ID
+from recengine.server.trainings import Trainings
 from recengine.server.watch import Watch
 
 __all__ = ("build",)
@@ -73,15 +74,17 @@ def build(engine: Engine, *, close: bool = False) -> Door:
     app.state.exposition = exposition(counts, lambda: families(engine))
     keys = Keys(engine.path, config.keys, config.host)
     watch = Watch(engine, keys)
-    pulls = Pulls(engine)
+    pulls, trainings = Pulls(engine), Trainings(engine)
 
     async def opened() -> None:
         await watch.start()
         pulls.start()
+        trainings.start()
 
     async def closed() -> None:
         await watch.stop()
         await asyncio.to_thread(pulls.stop)
+        await asyncio.to_thread(trainings.stop)
         if close:
             await asyncio.to_thread(engine.close)
 
