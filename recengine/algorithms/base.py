@@ -5,13 +5,25 @@ them: NaN = not scored; higher = better; ties go to the lower item row; the same
 size, bit for bit; `load(save(m))` answers bit-equal; no pickle; `__init__` only stores the configuration.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, TypeAlias, TypeGuard, runtime_checkable
 
 from recengine.types import F32, I32, I64, Evidence, Mask, Query, TopN, TrainingData
 
-__all__ = ("Factors", "Incremental", "Progress", "Scorer", "SimilarItems", "SimilarUsers", "Trainable", "Vectors")
+__all__ = (
+    "Costly",
+    "Factors",
+    "Incremental",
+    "Progress",
+    "Scorer",
+    "SimilarItems",
+    "SimilarUsers",
+    "Trainable",
+    "Vectors",
+    "costly",
+)
 
 Progress: TypeAlias = Callable[[int, int], None]
 """`progress(done, total)`, called from the fitting thread at most a few times a second."""
@@ -131,3 +143,30 @@ class Incremental(Protocol):
         users, items : ascending int32; outside of these rows `data` says what self was fitted on.
         """
         ...
+
+
+@runtime_checkable
+class Costly(Protocol):
+    """Scores so dearly that it is asked for a shortlist alone; says itself, cheaply, which items are worth it.
+
+    Its configuration has a `shortlist`: how many.
+    """
+
+    def candidates(self, query: Query, n: int, mask: Mask, *, threads: int = 1) -> TopN:
+        """Pick n items worth scoring, as `Scorer.recommend` would; their scores are in no unit of `score`."""
+        ...
+
+    def rough(self, query: Query, indptr: I64, items: I32, *, threads: int = 1) -> F32:
+        """Estimate given items as `Scorer.score` would, in any unit; NaN = not worth scoring."""
+        ...
+
+
+def costly(model: object) -> TypeGuard[Costly]:
+    """Tell whether `model` is `Costly`. Cost: 0.1 us; `isinstance` of a protocol takes 2 us, for every model asked."""
+    kind: Hashable = type(model)
+    return _costly(kind)
+
+
+@cache
+def _costly(kind: Any) -> bool:
+    return issubclass(kind, Costly)

@@ -6,6 +6,7 @@ from recengine.algorithms.als import Als
 from recengine.algorithms.bpr import Bpr
 from recengine.algorithms.graph_filter import GraphFilter
 from recengine.algorithms.knn import ItemKnn
+from recengine.algorithms.neural import NeuralCf
 from recengine.algorithms.popularity import Popularity
 from recengine.algorithms.svd import Svd
 from recengine.algorithms.user_knn import UserKnn
@@ -18,6 +19,7 @@ ALGORITHMS: dict[str, Any] = {
     Bpr.kind: Bpr,
     GraphFilter.kind: GraphFilter,
     ItemKnn.kind: ItemKnn,
+    NeuralCf.kind: NeuralCf,
     Popularity.kind: Popularity,
     Svd.kind: Svd,
     UserKnn.kind: UserKnn,

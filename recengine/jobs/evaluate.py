@@ -19,7 +19,6 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from recengine.algorithms.registry import create
 from recengine.config import Config, ModelConfig
 from recengine.errors import ConfigInvalid
 from recengine.jobs.protocols import Task, leave_one_out, split, validation_part
@@ -30,7 +29,7 @@ from recengine.metrics.ranking import evaluate, mean
 from recengine.offline.build import Part
 from recengine.offline.choose import choose, with_choice
 from recengine.offline.rank import blended, of_model
-from recengine.offline.train import Progress, fit
+from recengine.offline.train import Progress, fit, learned
 from recengine.types import I32
 
 __all__ = ("DEFAULT", "PROTOCOLS", "evaluate_log", "evaluate_split")
@@ -152,7 +151,7 @@ def _single(model: Any, judged: Part, config: Config, progress: Progress | None)
         if progress is not None:
             progress(model.name, done, total)
 
-    scorer = create(model).fit(judged.data, seed=config.training.seed, threads=threads, progress=report)
+    scorer = learned(model, judged.data, seed=config.training.seed, threads=threads, progress=report)
     return lambda users: of_model(scorer, judged, users, config.training.at, config, threads=threads)
 
 

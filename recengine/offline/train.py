@@ -16,16 +16,17 @@ from recengine.algorithms.base import Scorer
 from recengine.algorithms.demographic import Demographic
 from recengine.algorithms.popularity import Popularity
 from recengine.algorithms.registry import create
-from recengine.config import Config, ModelConfig
+from recengine.config import Config, ModelConfig, NeuralCf
 from recengine.config import Popularity as PopularityConfig
 from recengine.errors import RecEngineError, TrainingFailed
 from recengine.kernels import cores
+from recengine.offline import neural
 from recengine.offline.build import Built
 from recengine.offline.choose import Choice, choose, with_choice
 from recengine.retrieval.deployment import Deployment, Member, assemble
 from recengine.types import TrainingData
 
-__all__ = ("ModelReport", "Progress", "TrainReport", "Trained", "final", "fit", "run")
+__all__ = ("ModelReport", "Progress", "TrainReport", "Trained", "final", "fit", "learned", "run")
 
 Progress = Callable[[str, int, int], None]
 """`progress(what, done, total)`, called from the training thread; raising from it, as Ctrl-C does, ends it."""
@@ -135,6 +136,31 @@ def fit(
     return deployment, tuple(seconds)
 
 
+def learned(
+    model: ModelConfig,
+    data: TrainingData,
+    *,
+    seed: int,
+    threads: int,
+    progress: Callable[[int, int], None] | None = None,
+    category: str = "category",
+) -> Scorer:
+    """Fit one model: by itself, or where its training needs PyTorch by `neural`.
+
+    Raises
+    ------
+    EmptyData, TrainingFailed : as in `run`.
+    """
+    if isinstance(model, NeuralCf):
+        return neural.fit(model, data, seed=seed, threads=cores(threads), progress=progress)
+    scorer: Scorer = create(model)
+    if isinstance(scorer, Popularity):
+        scorer.fit(data, seed=seed, threads=threads, progress=progress, category=category)
+    else:
+        scorer.fit(data, seed=seed, threads=threads, progress=progress)  # type: ignore[attr-defined]
+    return scorer
+
+
 def _fitted(model: ModelConfig, data: TrainingData, config: Config, progress: Progress | None) -> Scorer:
     name = model.name
     seed, threads = config.training.seed, config.training.threads
@@ -145,11 +171,7 @@ def _fitted(model: ModelConfig, data: TrainingData, config: Config, progress: Pr
 
     report(0, 1)
     try:
-        scorer: Scorer = create(model)
-        if isinstance(scorer, Popularity):
-            scorer.fit(data, seed=seed, threads=threads, progress=report, category=config.serving.category)
-        else:
-            scorer.fit(data, seed=seed, threads=threads, progress=report)  # type: ignore[attr-defined]
+        scorer = learned(model, data, seed=seed, threads=threads, progress=report, category=config.serving.category)
     except RecEngineError:
         raise
     except (ArithmeticError, ValueError, IndexError, MemoryError) as err:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from recengine.algorithms.base import costly
 from recengine.kernels.blend import blend as blend_rows
 from recengine.kernels.blend import stack
 from recengine.kernels.topk import topk_ragged
@@ -18,8 +19,19 @@ UNSCORED = np.float32(-30.0)
 
 
 def column(member: Member, query: Query, pool: Pool, *, threads: int = 1) -> F32:
-    """Score the pool with one model, float32 (N,), NaN = not scored."""
-    return member.scorer.score(query, pool.indptr, pool.items, threads=threads)
+    """Score the pool with one model, float32 (N,), NaN = not scored.
+
+    A costly model scores a shortlist of every row, the best by its own rough estimate: what is on it depends on no
+    other model and on no weight, so it is the same when weights are chosen and when they serve.
+    """
+    model = member.scorer
+    if not costly(model):
+        return model.score(query, pool.indptr, pool.items, threads=threads)
+    rough = model.rough(query, pool.indptr, pool.items, threads=threads)
+    indptr, positions = topk_ragged(rough, pool.indptr, member.scorer.config.shortlist, threads=threads)
+    out = np.full(len(pool.items), np.nan, np.float32)
+    out[positions] = member.scorer.score(query, indptr, pool.items[positions], threads=threads)
+    return out
 
 
 def table(deployment: Deployment, pool: Pool, columns: Sequence[F32 | None], lifts: F32 | None) -> ScoreTable:

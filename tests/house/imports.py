@@ -54,12 +54,14 @@ DOORS = {
     "litestar": ("recengine/server/",),
     "prometheus_client": ("recengine/server/",),
     "torch": ("models/",),
+    "onnx": ("models/",),
     "recengine._native": ("recengine/kernels/",),
     "recengine.models": ("recengine/offline/neural.py", "models/"),
 }
-LATE = ("recengine.models", "ray", "lightgbm")
+LATE = ("recengine.models", "ray", "lightgbm", "onnxruntime")
 """What a function may import: the first two because the core install does not have them; LightGBM because it takes
-0.3 s (it loads pandas where that is installed), and `import recengine` and serving never need it."""
+0.3 s (it loads pandas where that is installed), and `import recengine` and serving never need it; ONNX Runtime because
+it takes 20 MB, and a deployment without neural models never needs it."""
 
 
 def imported(module: Module) -> list[tuple[ast.AST, str]]:

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 
 from recengine import config
 from recengine.algorithms.base import Scorer, Trainable
-from recengine.algorithms.registry import ALGORITHMS, create
+from recengine.algorithms.registry import ALGORITHMS
 from tests import strategies as make_data
 from tests.laws import learning, likeness, lists
+from tests.laws.neural import MAKERS
 
 LAWS = lists.LAWS | learning.LAWS | likeness.LAWS
 CONFIGS = {str(c.__struct_config__.tag): c for c in typing.get_args(config.ModelConfig)}
@@ -26,6 +27,8 @@ VARIANTS = [
     ("graph_filter", {}),
     ("graph_filter", {"neighbors": 2, "exponent": -1.0}),
     ("graph_filter", {"exponent": 1.0, "history_limit": 2}),
+    ("neural_cf", {"factors": 16, "layers": (16, 8), "epochs": 2}),
+    ("neural_cf", {"factors": 5, "layers": (8,), "epochs": 2, "validation_share": 0.0, "batch": 32, "learning_rate": 0.05}),
     ("als", {"factors": 16, "epochs": 4}),
     ("als", {"factors": 5, "epochs": 3, "solver": "cg", "regularization_exponent": 0.0}),
     ("als", {"factors": 7, "epochs": 3, "solver": "exact", "confidence": 3.0}),
@@ -52,7 +55,7 @@ DRAWN = ("answers_are_well_formed", "picks_are_the_best_of_score", "a_batch_is_i
 
 
 def maker(kind, how):
-    return lambda: create(CONFIGS[kind](**how))
+    return lambda: MAKERS.get(kind, ALGORITHMS[kind])(CONFIGS[kind](**how))
 
 
 def ids(variant):
@@ -91,7 +94,7 @@ def test_the_algorithm_obeys_on_drawn_data(name, variant):
 
 @pytest.mark.parametrize("kind", ALGORITHMS)
 def test_an_algorithm_keeps_the_protocols(kind):
-    model = create(CONFIGS[kind]())
+    model = maker(kind, {})()
     assert isinstance(model, Scorer)
     assert isinstance(model, Trainable)
     assert model.kind == kind
