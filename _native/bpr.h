@@ -13,7 +13,7 @@
 #include <string.h>
 #include "fused.h"
 
-#define CHUNK 64 /* steps whose negatives are drawn, and whose rows are asked for, before the first of them is made */
+#define CHUNK 64 /* negatives that are drawn, and whose rows are asked for, before the first of their steps is made */
 #define BPR_MOST_BLOCKS 256
 #define BPR_FOLD_KEY 0x5851f42d4c957f2dull
 #define TRIES 16 /* draws of a negative before the step is left out: a user of (nearly) all items has none */
@@ -72,10 +72,31 @@ ALWAYS float bpr_margin(const float *x, const float *p, const float *n, const in
     return bpr_sum((s[0] + s[1]) + (s[2] + s[3]));
 }
 
+ALWAYS float bpr_dot(const float *x, const float *y, const int ld) {
+    vf s[4] = {{0}, {0}, {0}, {0}};
+    _Pragma("GCC unroll 8")
+    for (int k = 0; k < ld / VL; k++) s[k & 3] = fused_lanes(*cvec(x + k * VL), *cvec(y + k * VL), s[k & 3]);
+    return bpr_sum((s[0] + s[1]) + (s[2] + s[3]));
+}
+
 /* 1 / (1 + e^m): the slope of ln sigmoid(m) */
 ALWAYS float bpr_slope(float m) { return 1.0f / (1.0f + expf(m)); }
 
 typedef struct { float *users, *items, *bias; float rate, decay, bias_decay; } Model;
+
+/* the best scored of `hardest` drawn negatives (the first of equals), or -1 */
+ALWAYS int32_t bpr_hardest(const Model *m, const Entry *e, const int32_t *drawn, int hardest, const int ld) {
+    const float *x = m->users + (int64_t)e->user * ld;
+    int32_t best = drawn[0];
+    float most = 0;
+    if (hardest > 1 && best >= 0) most = bpr_dot(x, m->items + (int64_t)best * ld, ld) + m->bias[best];
+    for (int h = 1; h < hardest; h++) {
+        if (drawn[h] < 0) continue;
+        const float s = bpr_dot(x, m->items + (int64_t)drawn[h] * ld, ld) + m->bias[drawn[h]];
+        if (best < 0 || s > most) { best = drawn[h]; most = s; }
+    }
+    return best;
+}
 
 ALWAYS void bpr_step(const Model *m, const Entry *e, int32_t negative, const int ld) {
     float *x = m->users + (int64_t)e->user * ld, *p = m->items + (int64_t)e->item * ld, *n = m->items + (int64_t)negative * ld;
@@ -98,33 +119,40 @@ ALWAYS void bpr_rows(const float *row, const int ld) {
 }
 
 /* all steps of one bucket */
-ALWAYS void bpr_bucket(const Model *m, const Entry *entries, int64_t count, const Urn *urn, uint64_t key, int negatives,
+ALWAYS void bpr_bucket(const Model *m, const Entry *entries, int64_t count, const Urn *urn, uint64_t key, int negatives, int hardest,
                        const int64_t *indptr, const int32_t *row_items, const int ld) {
     int32_t drawn[CHUNK];
     const int64_t steps = count * negatives;
-    for (int64_t start = 0; start < steps; start += CHUNK) {
-        const int size = (int)(steps - start < CHUNK ? steps - start : CHUNK);
+    const int most = CHUNK / hardest;
+    for (int64_t start = 0; start < steps; start += most) {
+        const int size = (int)(steps - start < most ? steps - start : most);
         for (int q = 0; q < size; q++) {
             const Entry *e = entries + (start + q) / negatives;
             const int64_t first = indptr[e->user];
-            drawn[q] = bpr_negative(urn, key, (uint32_t)e->user, (uint32_t)e->item, (uint32_t)((start + q) % negatives),
-                                    row_items + first, indptr[e->user + 1] - first);
             bpr_rows(m->users + (int64_t)e->user * ld, ld);
             bpr_rows(m->items + (int64_t)e->item * ld, ld);
-            if (drawn[q] >= 0) bpr_rows(m->items + (int64_t)drawn[q] * ld, ld);
+            for (int h = 0; h < hardest; h++) {
+                const uint32_t k = (uint32_t)((start + q) % negatives * hardest + h);
+                const int32_t found = drawn[q * hardest + h] =
+                    bpr_negative(urn, key, (uint32_t)e->user, (uint32_t)e->item, k, row_items + first, indptr[e->user + 1] - first);
+                if (found >= 0) bpr_rows(m->items + (int64_t)found * ld, ld);
+            }
         }
-        for (int q = 0; q < size; q++)
-            if (drawn[q] >= 0) bpr_step(m, entries + (start + q) / negatives, drawn[q], ld);
+        for (int q = 0; q < size; q++) {
+            const Entry *e = entries + (start + q) / negatives;
+            const int32_t found = bpr_hardest(m, e, drawn + q * hardest, hardest, ld);
+            if (found >= 0) bpr_step(m, e, found, ld);
+        }
     }
 }
 
-static void bpr_any(const Model *m, const Entry *entries, int64_t count, const Urn *urn, uint64_t key, int negatives,
+static void bpr_any(const Model *m, const Entry *entries, int64_t count, const Urn *urn, uint64_t key, int negatives, int hardest,
                     const int64_t *indptr, const int32_t *row_items, int ld) {
     switch (ld) { /* lengths known to the compiler unroll whole */
-        case 32: bpr_bucket(m, entries, count, urn, key, negatives, indptr, row_items, 32); break;
-        case 64: bpr_bucket(m, entries, count, urn, key, negatives, indptr, row_items, 64); break;
-        case 128: bpr_bucket(m, entries, count, urn, key, negatives, indptr, row_items, 128); break;
-        default: bpr_bucket(m, entries, count, urn, key, negatives, indptr, row_items, ld);
+        case 32: bpr_bucket(m, entries, count, urn, key, negatives, hardest, indptr, row_items, 32); break;
+        case 64: bpr_bucket(m, entries, count, urn, key, negatives, hardest, indptr, row_items, 64); break;
+        case 128: bpr_bucket(m, entries, count, urn, key, negatives, hardest, indptr, row_items, 128); break;
+        default: bpr_bucket(m, entries, count, urn, key, negatives, hardest, indptr, row_items, ld);
     }
 }
 
@@ -167,7 +195,7 @@ static int bpr_urns(const float *mass, const int32_t *order, int64_t n, int bloc
  * -1 without memory. */
 static int bpr_epoch(Model m, int ld, int64_t n_items, const int64_t *indptr, const int32_t *items, const float *weights,
                      const int32_t *user_order, int64_t users, const int32_t *item_order, int64_t sold, const uint32_t *keep,
-                     const int32_t *other, int blocks, int negatives, uint64_t key, int threads) {
+                     const int32_t *other, int blocks, int negatives, int hardest, uint64_t key, int threads) {
     int64_t *starts = malloc(((int64_t)blocks * blocks + 1) * sizeof *starts), total = 0;
     uint16_t *part = malloc((n_items ? n_items : 1) * sizeof *part);
     Entry *bucket = NULL;
@@ -207,7 +235,7 @@ static int bpr_epoch(Model m, int ld, int64_t n_items, const int64_t *indptr, co
                 for (int64_t b = 0; b < blocks; b++) {
                     const int64_t c = (b + s) % blocks, slot = bpr_from(sold, c, blocks), *at = starts + b * blocks + c;
                     const Urn urn = {item_order + slot, keep ? keep + slot : NULL, keep ? other + slot : NULL, (uint32_t)(bpr_from(sold, c + 1, blocks) - slot)};
-                    bpr_any(&m, bucket + at[0], at[1] - at[0], &urn, key, negatives, indptr, items, ld);
+                    bpr_any(&m, bucket + at[0], at[1] - at[0], &urn, key, negatives, hardest, indptr, items, ld);
                 }
             }
         }

@@ -13,7 +13,7 @@ cdef extern from "bpr.h" nogil:
     int bpr_urns(const float *mass, const int32_t *order, int64_t n, int blocks, uint32_t *keep, int32_t *other, int threads)
     int bpr_epoch(Model m, int ld, int64_t n_items, const int64_t *indptr, const int32_t *items, const float *weights,
                   const int32_t *user_order, int64_t users, const int32_t *item_order, int64_t sold, const uint32_t *keep,
-                  const int32_t *other, int blocks, int negatives, uint64_t key, int threads)
+                  const int32_t *other, int blocks, int negatives, int hardest, uint64_t key, int threads)
     int bpr_fold(const float *items, int64_t n_items, int ld, const int64_t *indptr, const int32_t *row_items, const float *weights,
                  int64_t rows, const int32_t *sold, int64_t n_sold, const uint32_t *keep, const int32_t *other, int passes, float rate,
                  float regularization, float *out, int threads)
@@ -33,7 +33,7 @@ def urns(const float[::1] mass, const int32_t[::1] order, int blocks, uint32_t[:
 def epoch(const int64_t[::1] indptr, const int32_t[::1] items, const float[::1] weights, const int32_t[::1] user_order,
           const int32_t[::1] item_order, const uint32_t[::1] keep, const int32_t[::1] other, float[:, ::1] user_vectors,
           float[:, ::1] item_vectors, float[::1] bias, float rate, float decay, float bias_decay, int blocks, int negatives,
-          uint64_t key, int threads):
+          int hardest, uint64_t key, int threads):
     """Make `negatives` steps for every entry; an empty `keep` draws uniformly."""
     cdef int failed = 0, drawn = keep.shape[0] > 0
     cdef Model m
@@ -43,7 +43,7 @@ def epoch(const int64_t[::1] indptr, const int32_t[::1] items, const float[::1] 
     with nogil:
         failed = bpr_epoch(m, <int>item_vectors.shape[1], item_vectors.shape[0], &indptr[0], &items[0], &weights[0], &user_order[0],
                            user_order.shape[0], &item_order[0], item_order.shape[0], &keep[0] if drawn else NULL,
-                           &other[0] if drawn else NULL, blocks, negatives, key, threads)
+                           &other[0] if drawn else NULL, blocks, negatives, hardest, key, threads)
     if failed:
         raise MemoryError
 

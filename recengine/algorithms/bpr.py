@@ -5,6 +5,10 @@ bias and the user's in 1, so that a score is a dot product. Loss (Rendle, Freude
 "BPR: Bayesian Personalized Ranking from Implicit Feedback", eq. 5): -ln sigmoid(s_ui - s_uj) over entries (u, i) and
 drawn items j without an entry of u, plus `regularization` / 2 times the squared vectors that a step touches.
 
+Where `hardest_of` > 1, j is the best scored of so many draws ("dynamic negative sampling", Zhang, Chen, Wang, Yu 2013,
+"Optimizing Top-N Collaborative Filtering via Dynamic Negative Item Sampling"): a random item is mostly one that
+ranks far below already, and says nothing about the top.
+
 A step of an entry is as long as its weight, in units of the mean weight. An entry of negative weight is no positive,
 and may be drawn as any other negative.
 
@@ -57,7 +61,7 @@ class Bpr:
     def fit(self, data: TrainingData, *, seed: int = 0, threads: int = 0, progress: Progress | None = None) -> Self:
         """Learn the vectors; the same seed gives the same bits, whatever `threads` (0 = all cores).
 
-        Cost of an epoch: entries * negatives * 10 factors flops.
+        Cost of an epoch: entries * negatives * (10 + 2 hardest_of) factors flops.
 
         Raises
         ------
@@ -175,9 +179,9 @@ class _Entries:
     """The positive entries by user, items ascending, weights in units of their mean."""
 
     def __init__(self, rows: Interactions) -> None:
-        if np.isnan(rows.weights).any():
-            lost = int(np.isnan(rows.weights).sum())
-            raise TrainingFailed(f"bpr: {lost} entries weigh NaN", hint="look at the weights of the events")
+        lost = int((~np.isfinite(rows.weights)).sum())
+        if lost:
+            raise TrainingFailed(f"bpr: {lost} entries weigh no finite number", hint="look at the event weights")
         kept = np.flatnonzero(rows.weights > 0)
         if len(kept) == 0:
             raise EmptyData("bpr: no interaction has a positive weight", hint="ingest events that count as engagement")
@@ -258,7 +262,8 @@ def _run(
         kernel.epoch(
             entries.indptr, entries.items, entries.weights, order, negatives, users, items, bias,
             rate=config.learning_rate * rate * (1 - epoch / epochs), regularization=config.regularization,
-            key=int(rng.integers(0, 1 << 64, dtype=np.uint64)), draws=config.negatives, threads=threads,
+            key=int(rng.integers(0, 1 << 64, dtype=np.uint64)), negatives_each=config.negatives,
+            hardest_of=config.hardest_of, threads=threads,
         )  # fmt: skip
         if progress is not None and (epoch + 1 == epochs or time.monotonic() - told > 0.25):
             told = time.monotonic()

@@ -49,6 +49,7 @@ class Bpr(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     learning_rate: Annotated[float, Meta(gt=0, le=10, description="length of a gradient step")] = 0.05
     regularization: Annotated[float, Meta(ge=0, description="L2 on the vectors that a step touches")] = 0.01
     negatives: Annotated[int, Meta(ge=1, le=100, description="negatives of a positive")] = 1
+    hardest_of: Annotated[int, Meta(ge=1, le=64, description="a negative is the best scored of so many draws; 1 = the plain loss")] = 16
     popularity_exponent: Annotated[float, Meta(ge=0, le=1, description="negatives are drawn by popularity ** this; 0 = uniform")] = 0.0
 
 

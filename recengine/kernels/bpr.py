@@ -16,10 +16,11 @@ from recengine.errors import ShapeError
 from recengine.kernels import array, bad_indptr
 from recengine.types import F32, I32, I64, U32
 
-__all__ = ("MOST_BLOCKS", "Urn", "blocks", "epoch", "fold", "padded", "urn")
+__all__ = ("MOST_BLOCKS", "MOST_DRAWS", "Urn", "blocks", "epoch", "fold", "padded", "urn")
 
 LANE = 16
 MOST_BLOCKS = 256
+MOST_DRAWS = 64
 PART_BYTES = 256 << 10
 """Vectors of a part, of users or of items: two of them fit in a second-level cache of 1 MB beside the entries."""
 BUCKET = 128
@@ -103,10 +104,11 @@ def epoch(
     rate: float,
     regularization: float,
     key: int,
-    draws: int = 1,
+    negatives_each: int = 1,
+    hardest_of: int = 1,
     threads: int = 1,
 ) -> None:
-    """Make `draws` steps for every entry, each with a negative that the user has no entry with.
+    """Make `negatives_each` steps for every entry, each with an item that the user has no entry with.
 
     x.(y_i - y_j) + b_i - b_j is pushed up by `rate` * weight * its slope; vectors shrink by `rate` * `regularization`
     (Rendle, Freudenthaler, Gantner, Schmidt-Thieme 2009, figure 4).
@@ -118,8 +120,11 @@ def epoch(
     negatives : the items that have entries, in the order of this epoch. All of `items` are among them.
     user_vectors, item_vectors, bias : float32 (n, width), (m, width), (m,), stepped in place; width is 16 k.
     key : 64 bits; another one for every epoch.
+    hardest_of : 1..`MOST_DRAWS`; the negative is the best scored of so many draws (Zhang, Chen, Wang, Yu 2013,
+        "dynamic negative sampling"), the first of equals.
 
-    Cost: entries * draws * 10 width flops. An entry whose user has (nearly) all of a part's items makes no step.
+    Cost: entries * negatives_each * (10 + 2 (hardest_of > 1) hardest_of) width flops. An entry whose user has (nearly)
+    all of a part's items makes no step.
 
     Raises
     ------
@@ -140,11 +145,13 @@ def epoch(
     _rows("items", items, len(item_vectors))
     if negatives.most >= len(item_vectors):
         raise ShapeError(f"negatives: expected rows in 0..{len(item_vectors) - 1}, got {negatives.most}")
-    steps = len(items) * draws
+    if not (1 <= hardest_of <= MOST_DRAWS and negatives_each >= 1):
+        raise ShapeError(f"hardest_of: expected 1..{MOST_DRAWS}, got {hardest_of}, and {negatives_each} negatives")
+    steps = len(items) * negatives_each * hardest_of
     _native.epoch(
         indptr, items, weights, users, negatives.items, negatives.keep, negatives.other, user_vectors, item_vectors,
-        bias, rate, 1 - rate * regularization, 1 - rate * regularization, negatives.parts, draws, key,
-        max(1, min(threads, negatives.parts, 1 + steps // WORK_OF_A_THREAD)),
+        bias, rate, 1 - rate * regularization, 1 - rate * regularization, negatives.parts, negatives_each, hardest_of,
+        key, max(1, min(threads, negatives.parts, 1 + steps // WORK_OF_A_THREAD)),
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ The leading model's kind for every item, and on request the history items that s
 import logging
 
 from recengine.algorithms.als import Als
+from recengine.algorithms.bpr import Bpr
 from recengine.algorithms.knn import ItemKnn
 from recengine.algorithms.popularity import Popularity
 from recengine.algorithms.user_knn import UserKnn
@@ -18,7 +19,13 @@ __all__ = ("Reasons", "title")
 
 log = logging.getLogger("recengine.online")
 
-_KINDS = {Als.kind: "because_of", ItemKnn.kind: "because_of", UserKnn.kind: "similar_users", Popularity.kind: "popular"}
+_KINDS = {
+    Als.kind: "because_of",
+    Bpr.kind: "because_of",
+    ItemKnn.kind: "because_of",
+    UserKnn.kind: "similar_users",
+    Popularity.kind: "popular",
+}
 _WORDS = {
     "similar_users": "Liked by users with a taste like yours",
     "popular": "Popular now",
@@ -27,6 +34,7 @@ _WORDS = {
     "demographic": "Liked by users like you",
     "cold_start": "A good start: liked by many",
     "pinned": "Chosen for this page",
+    "model": "In keeping with your taste",
 }
 
 

@@ -33,7 +33,7 @@ VARIANTS = [
     ("als", {"factors": 5, "epochs": 3, "solver": "cg", "regularization_exponent": 0.0}),
     ("als", {"factors": 7, "epochs": 3, "solver": "exact", "confidence": 3.0}),
     ("bpr", {"epochs": 20}),
-    ("bpr", {"factors": 5, "epochs": 5, "negatives": 3, "popularity_exponent": 0.0}),
+    ("bpr", {"factors": 5, "epochs": 5, "negatives": 3, "hardest_of": 1, "popularity_exponent": 0.5}),
     ("svd", {"factors": 8}),
     ("svd", {"factors": 100, "weighting": "plain", "oversampling": 0}),
     ("svd", {"factors": 3, "weighting": "bm25", "iterations": 0}),

@@ -34,7 +34,7 @@ def probabilities(keep, other):
     return out / n
 
 
-def epoch(entries, users, items, tables, parts, vectors, rate, regularization, key, draws):
+def epoch(entries, users, items, tables, parts, vectors, rate, regularization, key, draws, hardest=1):
     """Step `vectors` (x, y, bias), round by round; `entries[user]` is its ascending list of (item, weight)."""
     x, y, bias = vectors
     cut = lambda rows, b: slice(len(rows) * b // parts, len(rows) * (b + 1) // parts)  # noqa: E731
@@ -45,7 +45,8 @@ def epoch(entries, users, items, tables, parts, vectors, rate, regularization, k
             for u in users[cut(users, b)].tolist():
                 for i, weight in [e for e in entries[u] if e[0] in items[mine]]:
                     for k in range(draws):
-                        j = negative(key, u, i, k, items[mine], keep[mine], other[mine], {e[0] for e in entries[u]})
+                        drawn = [negative(key, u, i, k * hardest + h, items[mine], keep[mine], other[mine], {e[0] for e in entries[u]}) for h in range(hardest)]
+                        j = max((d for d in drawn if d >= 0), key=lambda d: x[u] @ y[d] + bias[d], default=-1)
                         if j < 0:
                             continue
                         a = rate * weight / (1 + np.exp(x[u] @ (y[i] - y[j]) + bias[i] - bias[j]))

@@ -41,11 +41,10 @@ class Problem:
         pairs = list(zip(self.items.tolist(), self.weights.tolist(), strict=True))
         return [pairs[a:b] for a, b in zip(self.indptr[:-1], self.indptr[1:], strict=True)]
 
-    def step(self, threads=1, draws=1, rate=0.1, key=7):
+    def step(self, threads=1, draws=1, hardest=1, rate=0.1, key=7):
         vectors = self.x.copy(), self.y.copy(), self.bias.copy()
-        bpr.epoch(
-            self.indptr, self.items, self.weights, self.users, self.urn, *vectors, rate=rate, regularization=0.03, key=key, draws=draws, threads=threads
-        )
+        how = {"rate": rate, "regularization": 0.03, "key": key, "negatives_each": draws, "hardest_of": hardest, "threads": threads}
+        bpr.epoch(self.indptr, self.items, self.weights, self.users, self.urn, *vectors, **how)
         return vectors
 
 
@@ -63,19 +62,20 @@ def problems(**fixed):
     )
 
 
-@given(problems(), st.sampled_from([1, 3]), st.integers(0, (1 << 64) - 1))
-def test_an_epoch_makes_the_steps_of_the_formula(problem, draws, key):
-    found = problem.step(draws=draws, key=key)
+@given(problems(), st.sampled_from([1, 3]), st.sampled_from([1, 2, 5, 64]), st.integers(0, (1 << 64) - 1))
+@settings(deadline=None)
+def test_an_epoch_makes_the_steps_of_the_formula(problem, draws, hardest, key):
+    found = problem.step(draws=draws, hardest=hardest, key=key)
     wanted = [part.astype(np.float64) for part in (problem.x, problem.y, problem.bias)]
     urn = problem.urn
-    oracle.epoch(problem.rows(), problem.users, urn.items, (urn.keep, urn.other), urn.parts, wanted, 0.1, 0.03, key, draws)
+    oracle.epoch(problem.rows(), problem.users, urn.items, (urn.keep, urn.other), urn.parts, wanted, 0.1, 0.03, key, draws, hardest)
     for a, b in zip(found, wanted, strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4)
 
 
-@given(problems(), st.sampled_from([2, 3, 5]))
-def test_threads_do_not_change_a_bit(problem, threads):
-    for a, b in zip(problem.step(), problem.step(threads), strict=True):
+@given(problems(), st.sampled_from([2, 3, 5]), st.sampled_from([1, 7]))
+def test_threads_do_not_change_a_bit(problem, threads, hardest):
+    for a, b in zip(problem.step(hardest=hardest), problem.step(threads, hardest=hardest), strict=True):
         np.testing.assert_array_equal(a.view(np.uint32), b.view(np.uint32))
 
 
@@ -101,6 +101,12 @@ def test_what_runs_at_one_time_shares_no_row():
     home = next(part for part in still if first in still[part])
     assert len(moved) == 2
     assert set(moved.tolist()) <= still[home]
+
+
+@pytest.mark.parametrize("change", [{"hardest": 0}, {"hardest": 65}, {"draws": 0}])
+def test_a_number_of_draws_out_of_range_is_refused(change):
+    with pytest.raises(ShapeError, match="hardest_of"):
+        Problem(1, 6, 7, 16, 0.5, 0.0, 1).step(**change)
 
 
 @given(st.lists(st.sampled_from([0.001, 0.5, 1.0, 3.0, 1000.0]), min_size=1, max_size=40), st.sampled_from([1, 2, 5]))
