@@ -50,7 +50,7 @@ def measure(args) -> dict[str, object]:
         runs = {f"ours_{n}": lambda n=n: ours(n) for n in {Config().iterations, enough}}
         runs |= {
             f"svds_{tol}": lambda tol=tol, k=rank: svds(matrix, k=k, tol=tol, random_state=0)[2].T
-            for tol in (0.0, *LOOSE)
+            for tol in TOLERANCES
         }
         best, reached = dict.fromkeys(runs, np.inf), dict.fromkeys(runs, 0.0)
         for _ in range(args.repeats):

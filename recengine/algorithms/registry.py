@@ -7,6 +7,7 @@ from recengine.algorithms.bpr import Bpr
 from recengine.algorithms.graph_filter import GraphFilter
 from recengine.algorithms.knn import ItemKnn
 from recengine.algorithms.neural import NeuralCf
+from recengine.algorithms.nmf import Nmf
 from recengine.algorithms.popularity import Popularity
 from recengine.algorithms.svd import Svd
 from recengine.algorithms.user_knn import UserKnn
@@ -20,6 +21,7 @@ ALGORITHMS: dict[str, Any] = {
     GraphFilter.kind: GraphFilter,
     ItemKnn.kind: ItemKnn,
     NeuralCf.kind: NeuralCf,
+    Nmf.kind: Nmf,
     Popularity.kind: Popularity,
     Svd.kind: Svd,
     UserKnn.kind: UserKnn,

@@ -27,6 +27,8 @@ class Weighted(NamedTuple):
     """(n_items,) what an item's vector in the matrix' own space is multiplied by, so that dot products rank items."""
     entry: F32
     """(n_items,) l_j / scale_j: what the f(w) of a folded-in entry is multiplied by, given scaled item vectors."""
+    row: F32
+    """(n_users,) r_u, which a folded-in history is not multiplied by: it would not change an order."""
     seen: Bools
     """(n_items,) bool: the item has an entry."""
 
@@ -57,11 +59,13 @@ def weighted(rows: Interactions, how: How, kind: str) -> Weighted:
     counts = np.bincount(rows.items, minlength=rows.n_items)
     scale = np.ones(rows.n_items, np.float32)
     entry = np.ones(rows.n_items, np.float32)
+    row = np.ones(rows.n_users, np.float32)
     values = weights
     if how == "normalized":
         users = np.repeat(np.arange(rows.n_users), np.diff(rows.indptr))
         of_user = np.bincount(users, np.abs(weights), minlength=rows.n_users)
         of_item = np.bincount(rows.items, np.abs(weights), minlength=rows.n_items)
+        row = (1 / np.sqrt(np.maximum(of_user, 1e-12))).astype(np.float32)
         scale = np.sqrt(np.maximum(of_item, 1e-12)).astype(np.float32)
         entry = (1 / np.maximum(of_item, 1e-12)).astype(np.float32)
         values = (weights / np.sqrt(np.maximum(of_user[users] * of_item[rows.items], 1e-12))).astype(np.float32)
@@ -69,7 +73,7 @@ def weighted(rows: Interactions, how: How, kind: str) -> Weighted:
         entry = np.log1p(max(np.count_nonzero(np.diff(rows.indptr)), 1) / np.maximum(counts, 1)).astype(np.float32)
         values = weights * entry[rows.items]
     matrix = sparse.csr_matrix((values, rows.items, rows.indptr), shape=(rows.n_users, rows.n_items))
-    return Weighted(matrix, scale, entry, counts > 0)
+    return Weighted(matrix, scale, entry, row, counts > 0)
 
 
 def fold_weights(history: Interactions, entry: F32, how: How) -> F32:

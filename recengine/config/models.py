@@ -84,6 +84,7 @@ class Nmf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     weight: Weight = 0.2
     time_budget_ms: Budget = 50.0
     factors: Factors = 64
+    weighting: Annotated[Literal["plain", "tfidf", "bm25", "normalized"], Meta(description="as for svd")] = "normalized"
     epochs: Annotated[Epochs, Meta(description="sweeps over both sides")] = 50
     l2: Annotated[float, Meta(ge=0, description="L2 on the vectors")] = 0.0
     l1: Annotated[float, Meta(ge=0, description="L1 on the vectors: sparser parts")] = 0.0

@@ -17,6 +17,8 @@ __all__ = ("nonnegative", "product")
 _F32, _I64, _I32 = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.int32)
 LANE = 16
 WIDEST = 4096
+WORK_OF_A_THREAD = 10_000_000
+"""Multiply-adds, about 2 ms: a further thread for less loses a time slice wherever the cores are busy."""
 
 
 def product(dense: F32, indptr: I64, items: I32, weights: F32, *, cold_nan: bool = False, threads: int = 1) -> F32:
@@ -39,7 +41,8 @@ def product(dense: F32, indptr: I64, items: I32, weights: F32, *, cold_nan: bool
     items = array("items", items, _I32, None)
     weights = array("weights", weights, _F32, len(items))
     out = np.empty((max(len(indptr) - 1, 0), dense.shape[1]), np.float32)
-    bad = _native.product(dense, indptr, items, weights, cold_nan, out, positive("threads", threads))
+    team = _team(positive("threads", threads), len(items) * dense.shape[1])
+    bad = _native.product(dense, indptr, items, weights, cold_nan, out, team)
     if bad >= 0:
         raise bad_indptr(bad)
     return out
@@ -82,10 +85,16 @@ def nonnegative(
     if out.dtype != _F32 or out.shape != targets.shape or not (out.flags.c_contiguous and out.flags.writeable):
         raise ShapeError(f"out: expected writable float32 {targets.shape} in C order, got {out.dtype} {out.shape}")
     threads, sweeps = positive("threads", threads), positive("sweeps", sweeps)
-    _native.nonnegative(gram, targets, l1, l2, sweeps, tolerance, out, threads)
+    team = _team(threads, len(targets) * len(gram) ** 2)
+    _native.nonnegative(gram, targets, l1, l2, sweeps, tolerance, out, team)
 
 
 def _wide(name: str, value: F32) -> F32:
     if value.shape[1] == 0 or value.shape[1] % LANE:
         raise ShapeError(f"{name}: expected a width that is a multiple of {LANE}, got {value.shape}")
     return value
+
+
+def _team(threads: int, work: int) -> int:
+    """Say how many threads `work` multiply-adds are worth, at most `threads`; no answer depends on it."""
+    return max(1, min(threads, 1 + work // WORK_OF_A_THREAD))

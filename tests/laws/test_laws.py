@@ -37,6 +37,9 @@ VARIANTS = [
     ("svd", {"factors": 8}),
     ("svd", {"factors": 100, "weighting": "plain", "oversampling": 0}),
     ("svd", {"factors": 3, "weighting": "bm25", "iterations": 0}),
+    ("nmf", {"factors": 8}),
+    ("nmf", {"factors": 20, "weighting": "plain", "l1": 0.01, "l2": 0.1}),
+    ("nmf", {"factors": 3, "weighting": "tfidf", "epochs": 5}),
 ]
 MISSING = [(kind, {}) for kind in ALGORITHMS if kind not in {k for k, _ in VARIANTS}]
 PRESENT = [(kind, how) for kind, how in [*VARIANTS, *MISSING] if kind in ALGORITHMS]

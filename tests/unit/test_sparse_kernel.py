@@ -10,6 +10,13 @@ from recengine.kernels import sparse as kernel
 from tests.oracles import sparse as oracle
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _small_problems_get_their_threads():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernel, "WORK_OF_A_THREAD", 1)
+        yield
+
+
 @st.composite
 def problems(draw):
     """Ragged entries over few or many rows, some outside, some NaN; widths that take each size of register block."""

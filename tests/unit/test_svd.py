@@ -10,10 +10,18 @@ from recengine.algorithms.base import Factors, Incremental
 from recengine.algorithms.svd import Svd, truncated
 from recengine.config import Svd as Config
 from recengine.errors import BadArtifact, EmptyData, TrainingFailed
+from recengine.kernels import sparse as kernel
 from tests.unit.test_als import query, taste, training
 
 
-@settings(max_examples=40, deadline=None)
+@pytest.fixture(autouse=True, scope="module")
+def _small_problems_get_their_threads():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernel, "WORK_OF_A_THREAD", 1)
+        yield
+
+
+@settings(max_examples=12, deadline=None)
 @given(st.integers(0, 2**31), st.sampled_from([(1, 1), (1, 9), (9, 1), (40, 25), (60, 200)]), st.integers(1, 12))
 def test_the_vectors_capture_what_the_leading_singular_vectors_do(seed, shape, rank):
     rng = np.random.default_rng(seed)
