@@ -11,6 +11,7 @@ from recengine.errors import BadUsage, DataError, SourceUnreadable
 from recengine.offline.cycle import CycleReport
 from recengine.offline.incremental import IncrementalReport
 from recengine.offline.ingest import IngestReport
+from recengine.offline.pool import PoolReport
 from recengine.types import Recommendation, Response
 
 __all__ = (
@@ -185,12 +186,21 @@ def trained(report: CycleReport) -> None:
     )
     for comparison in validation.comparisons:
         show.line(comparison.verdict)
+    _pooled(validation.pool)
     if report.features is not None:
         made = report.features
         show.line(f"{len(made.kept)} of {made.features} features kept, {made.columns} columns, in {made.seconds:.1f} s")
     for note in (*validation.notes, *validation.overruled, *report.deploy.notes):
         show.warn(f"  {note}")
     show.line(f"deployed {report.version} in {report.seconds:.1f} s")
+
+
+def _pooled(pool: PoolReport | None) -> None:
+    if pool is None or pool.targets == 0:
+        return
+    show.line(f"{pool.items:.0f} candidates a user hold {pool.recall:.1%} of {pool.targets} test items:")
+    rows = [[s.name, s.items, s.held / pool.targets, s.alone / pool.targets] for s in pool.sources]
+    show.table(["source", "items", "recall", "by it alone"], rows)
 
 
 def recommend(args: Namespace) -> None:

@@ -28,6 +28,7 @@ from recengine.metrics.beyond import coverage, gini, novelty
 from recengine.metrics.ranking import evaluate, mean
 from recengine.offline.build import Part
 from recengine.offline.choose import choose, with_choice
+from recengine.offline.pool import PoolTally
 from recengine.offline.rank import blended, of_model
 from recengine.offline.train import Progress, fit, learned
 from recengine.types import I32
@@ -68,7 +69,8 @@ def evaluate_split(
     Returns
     -------
     `algorithm`, `params`, `users`, `metrics` such as `{"recall@20": ...}`, `fit_seconds`, `recommend_seconds` and
-    `peak_rss_mb`; for `default` also `weights`, the blend that was chosen.
+    `peak_rss_mb`; for `default` also `weights`, the blend that was chosen, and `pool`, what the candidates hold of the
+    test items.
 
     Raises
     ------
@@ -166,7 +168,14 @@ def _engine(
     del early
     deployment = with_choice(fit(judged.data, config, progress=progress)[0], choice)
     answer["weights"] = {member.name: member.weight for member in deployment.members}
-    return lambda users: blended(deployment, judged, users, training.at, config, threads=threads)
+    pools = PoolTally(judged.targets)
+
+    def rank(users: I32) -> I32:
+        lists = blended(deployment, judged, users, training.at, config, watch=pools.add, threads=threads)
+        answer["pool"] = pools.report()
+        return lists
+
+    return rank
 
 
 def _metrics(lists: I32, judged: Part, at: int) -> dict[str, float]:

@@ -5,7 +5,7 @@ in batches of at most `BATCH` users and `CELLS` users x items, so that a mask st
 same answers.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from recengine.retrieval.deployment import Deployment
 from recengine.retrieval.matrix import blend, column, table
 from recengine.retrieval.sources import CELLS, Asked, Orders, Source, declared, gather
 from recengine.retrieval.variety import arrange
-from recengine.types import I32, Mask, Query, Ranked, ScoreTable
+from recengine.types import I32, Mask, Pool, Query, Ranked, ScoreTable
 
 __all__ = ("batches", "blended", "of_model", "padded", "scored")
 
@@ -76,14 +76,20 @@ def blended(
     config: Config,
     *,
     changed: Mask | None = None,
+    watch: Callable[[I32, Pool], None] | None = None,
     threads: int = 1,
 ) -> I32:
-    """Rank with the whole deployment: pool, scores, blend, variety. Returns (len(users), n) int32."""
+    """Rank with the whole deployment: pool, scores, blend, variety. Returns (len(users), n) int32.
+
+    `watch` is shown the users and the pool of every batch.
+    """
     sources, orders = declared(deployment, config.candidates), Orders(deployment.popularity, deployment.n_items)
     out = np.full((len(users), n), -1, np.int32)
     for rows in _slices(len(users), part.data.items.n):
         some = None if changed is None else changed[rows]
         tab = scored(deployment, sources, orders, part, users[rows], config, changed=some, threads=threads)
+        if watch is not None:
+            watch(users[rows], tab.pool)
         ranked = blend(deployment, tab, max(config.serving.shortlist, n), threads=threads)
         relevance = np.full(len(tab.pool.indptr) - 1, _relevance(deployment, config), np.float32)
         picks = arrange(deployment, ranked, n, relevance, window=config.diversity.window, threads=threads)

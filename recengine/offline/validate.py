@@ -22,6 +22,7 @@ from recengine.metrics.beyond import coverage, gini, novelty
 from recengine.metrics.ranking import evaluate, interval, mean, paired_difference
 from recengine.offline.build import ENOUGH_USERS, Built, Part
 from recengine.offline.choose import drawn, targets_of
+from recengine.offline.pool import PoolReport, PoolTally
 from recengine.offline.rank import blended, of_model
 from recengine.offline.train import Progress, Trained
 from recengine.retrieval.deployment import Deployment
@@ -75,6 +76,8 @@ class ValidationReport(msgspec.Struct, frozen=True, kw_only=True):
     """The same over the users who had none: the candidate, popularity and the live deployment."""
     comparisons: tuple[Comparison, ...]
     """What the gate looks at."""
+    pool: PoolReport | None = None
+    """What the candidate's pools hold of the test items, in all and by source."""
     notes: tuple[str, ...] = ()
 
 
@@ -106,8 +109,9 @@ def run(
     notes = list(notes)
     if len(users) < len(part.targets.users):
         notes.append(f"{len(users)} of {len(part.targets.users)} test users, drawn with seed {config.training.seed}")
+    pools = PoolTally(part.targets)
     rankings: dict[str, Callable[[], I32]] = {
-        "candidate": lambda: blended(candidate, part, users, at, config, threads=threads),
+        "candidate": lambda: blended(candidate, part, users, at, config, watch=pools.add, threads=threads),
         "popularity": lambda: of_model(candidate.popularity, part, users, at, config, threads=threads),
     }
     if live is not None:
@@ -142,6 +146,7 @@ def run(
         warm=tuple(_system(name, lists[name], values[name], warm, part, config) for name in lists),
         cold=tuple(_system(n, lists[n], values[n], ~warm, part, config) for n in everybody if n in lists),
         comparisons=tuple(comparisons),
+        pool=pools.report(),
         notes=tuple(notes),
     )
 
