@@ -25,13 +25,19 @@ def evaluate(args: Namespace) -> None:
     }
     with show.progress(args.json) as progress:
         if args.log:
-            answer = evaluate_log(args.log, protocol=args.protocol, progress=progress, **options)
+            described = {"users": args.users, "items": args.items, "share": args.share}
+            answer = evaluate_log(args.log, protocol=args.protocol, progress=progress, **described, **options)
         else:
             answer = evaluate_split(args.train, args.test, progress=progress, **options)
 
     def human() -> None:
         show.line(f"{answer['algorithm']} {answer['params']}, {answer['users']} users")
-        show.table(["metric", "value"], list(answer["metrics"].items()))
+        if "popularity" in answer:
+            beside = [(answer["popularity"][m], *answer["differences"].get(m, (None,) * 3)) for m in answer["metrics"]]
+            rows = [[m, v, *more] for (m, v), more in zip(answer["metrics"].items(), beside, strict=True)]
+            show.table(["metric", "value", "popularity", "difference", "from", "to"], rows)
+        else:
+            show.table(["metric", "value"], list(answer["metrics"].items()))
         fit, recommend, peak = (answer[key] for key in ("fit_seconds", "recommend_seconds", "peak_rss_mb"))
         show.line(f"fit {fit:.2f} s, recommend {recommend:.2f} s, peak {peak:.0f} MB")
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from recengine.cli import commands, demo, evaluate, features, live, operate, serve
+from recengine.jobs.evaluate import PROTOCOLS
 
 __all__ = ("build",)
 
@@ -119,7 +120,10 @@ def _evaluate(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     verb.add_argument("--train", nargs="+", metavar="FILE")
     verb.add_argument("--test", nargs="+", metavar="FILE")
     verb.add_argument("--log", nargs="+", metavar="FILE", help="one ordered log instead of --train and --test")
-    verb.add_argument("--protocol", choices=("leave-one-out",), default="leave-one-out", help="how --log is split")
+    verb.add_argument("--protocol", choices=PROTOCOLS, default="leave-one-out", help="how --log is split")
+    verb.add_argument("--users", nargs="+", metavar="FILE", help="attributes of users, for cold-users")
+    verb.add_argument("--items", nargs="+", metavar="FILE", help="attributes of items, for cold-users")
+    verb.add_argument("--share", type=float, default=0.2, help="of the users that cold-users holds out (default: 0.2)")
     verb.add_argument("--columns", nargs="+", default=[], metavar="ROLE=COLUMN")
     verb.add_argument(
         "--algorithm",

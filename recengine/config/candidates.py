@@ -65,7 +65,7 @@ class BestOfModels(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Best items of every personal model; each is a source under its own name, with the model's own `time_budget_ms`."""
 
     name: Name = "models"
-    per_model: Annotated[Count, Meta(description="best items of each model")] = 100
+    per_model: Annotated[Count, Meta(description="best items of each model")] = 150
 
 
 class InCategories(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="category"):
@@ -80,7 +80,7 @@ class MostPopular(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """All-time popular items."""
 
     name: Name = "popular"
-    n: Most = 50
+    n: Most = 100
 
 
 class TrendingItems(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="trending"):
@@ -101,7 +101,7 @@ class Alike(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Liked by users with the same attributes; for cold users."""
 
     name: Name = "demographic"
-    n: Most = 100
+    n: Most = 200
     time_budget_ms: Budget = 50.0
 
 
@@ -131,7 +131,7 @@ def translated(former: Mapping[str, Any]) -> str:
     """Say what to write today instead of the old table `[candidates]`."""
     entries = []
     for key, (kind, name) in _FORMER.items():
-        value = former.get(key, msgspec.structs.asdict(kind())[name])  # what was left out had its default
+        value = former.get(key, msgspec.structs.asdict(kind())[name])  # what was left out takes today's default
         if value != 0:
             more = f", categories = {former['categories']}" if kind is InCategories and "categories" in former else ""
             entries.append(f'{{kind = "{kind.__struct_config__.tag}", {name} = {value}{more}}}')

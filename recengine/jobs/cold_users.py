@@ -1,4 +1,4 @@
-"""The protocol `cold-users` of `recengine evaluate`: what does somebody get of whom only attributes are known?
+"""Hold users out whole, to see what somebody gets of whom only attributes are known: the protocol `cold-users`.
 
 In: a log, and files that describe its users and items. Out: a `Task` that learns from a share of the users and judges
 by all that the others engaged with; those are known by their attributes alone, and have no history.

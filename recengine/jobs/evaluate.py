@@ -5,6 +5,8 @@ In: a training and a test file, or one ordered log. Out: metrics over the whole 
 - Split: learn from T; for every user of S rank all items of T and S that are not in the user's T.
 - Leave-one-out: of each user's ordered log the last item is the test; all before it is learned from and left out of the
   ranking. Users with one item are learned from and not judged.
+- Cold users (`cold-users`): a share of the users is held out whole, and judged by all that they engaged with; only
+  their attributes are known. Popularity stands beside, and the difference to it, paired by user.
 
 recall = hits / |test items|; ndcg's ideal runs over min(k, |test items|). `default` is the engine as a user gets it:
 all models, calibrated and weighed on a held-out part of the training side alone (leave-one-out: the item before the
@@ -19,13 +21,16 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from recengine.algorithms.popularity import Popularity
 from recengine.config import Config, ModelConfig
+from recengine.config import Popularity as PopularityConfig
 from recengine.errors import ConfigInvalid
+from recengine.jobs.cold_users import cold_users
 from recengine.jobs.protocols import Task, leave_one_out, split, validation_part
 from recengine.jobs.settings import engine_settings, model_settings
 from recengine.kernels import cores
 from recengine.metrics.beyond import coverage, gini, novelty
-from recengine.metrics.ranking import evaluate, mean
+from recengine.metrics.ranking import evaluate, mean, paired_difference
 from recengine.offline.build import Part
 from recengine.offline.choose import choose, with_choice
 from recengine.offline.pool import PoolTally
@@ -37,7 +42,7 @@ __all__ = ("DEFAULT", "PROTOCOLS", "evaluate_log", "evaluate_split")
 
 DEFAULT = "default"
 """The algorithm name that means the whole engine."""
-PROTOCOLS = ("leave-one-out",)
+PROTOCOLS = ("leave-one-out", "cold-users")
 """Of `evaluate_log`."""
 
 
@@ -90,17 +95,37 @@ def evaluate_log(
     settings: Mapping[str, Any] | None = None,
     *,
     protocol: str = "leave-one-out",
+    users: object = None,
+    items: object = None,
+    share: float = 0.2,
     at: int = 20,
     seed: int = 0,
     threads: int = 0,
     config: Config | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Learn from and judge by one ordered log; parameters, result and errors as in `evaluate_split`."""
+    """Learn from and judge by one ordered log; parameters, result and errors as in `evaluate_split`.
+
+    Parameters
+    ----------
+    users, items : for `cold-users`, what describes the users and the items of the log.
+    share : for `cold-users`, of the users that are held out.
+
+    Returns
+    -------
+    for `cold-users` also `popularity`, its metrics for the same users, and `differences` of the two: a mean and its
+    95 % interval, paired by user.
+    """
     if protocol not in PROTOCOLS:
         raise ConfigInvalid(f"no protocol {protocol!r}", hint=f"known: {', '.join(PROTOCOLS)}")
     config = _config(config, at, seed, threads)
     asked = _asked(algorithm, settings or {}, config)
+    if protocol == "cold-users":
+        task = cold_users(log, users, items, columns, config.event, share=share, seed=seed)
+        return _evaluate(task, algorithm, asked, config, last_only=False, rival=True, progress=progress)
+    if users is not None or items is not None:
+        hint = "users and items go with cold-users"
+        raise ConfigInvalid(f"{protocol}: knows users and items by the log alone", hint=hint)
     task = leave_one_out(log, columns, config.event)
     return _evaluate(task, algorithm, asked, config, last_only=True, progress=progress)
 
@@ -123,6 +148,7 @@ def _evaluate(
     config: Config,
     *,
     last_only: bool,
+    rival: bool = False,
     progress: Progress | None,
 ) -> dict[str, Any]:
     judged = task.part()
@@ -143,7 +169,22 @@ def _evaluate(
         "recommend_seconds": done - fitted,
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
+    if rival:
+        answer |= _against_popularity(lists, judged, config)
     return answer
+
+
+def _against_popularity(lists: I32, judged: Part, config: Config) -> dict[str, Any]:
+    """Rank the same users by popularity alone, and compare."""
+    at, seed, targets = config.training.at, config.training.seed, judged.targets
+    model = Popularity(PopularityConfig()).fit(judged.data, category=config.serving.category)
+    other = of_model(model, judged, targets.users, at, config, threads=cores(config.training.threads))
+    mine, theirs = (evaluate(found, targets.indptr, targets.items, at) for found in (lists, other))
+    gaps = {name: paired_difference(mine[name], theirs[name], seed) for name in mine}
+    return {
+        "popularity": _metrics(other, judged, at),
+        "differences": {f"{name}@{at}": tuple(gap) for name, gap in gaps.items()},
+    }
 
 
 def _single(model: Any, judged: Part, config: Config, progress: Progress | None) -> Callable[[I32], I32]:

@@ -43,6 +43,8 @@ class Task(msgspec.Struct, frozen=True):
     n_users: int
     n_items: int
     types: tuple[EventType, ...]
+    described: tuple[Catalogue, Catalogue] | None = None
+    """What is known of (users, items); None = nothing."""
 
     def part(self) -> Part:
         """Make the two sides."""
@@ -50,7 +52,7 @@ class Task(msgspec.Struct, frozen=True):
 
     def _between(self, before: Bools, after: Bools) -> Part:
         weights = event_weights(self.events, self.types)
-        known = _undescribed(self.n_users), _undescribed(self.n_items)
+        known = self.described or (_undescribed(self.n_users), _undescribed(self.n_items))
         side = part(self.events, weights, self.types, *known, before, after)
         wanted = after & (weights > 0)
         targets = rows_of(self.events.user[wanted], self.events.item[wanted], self.n_items)

@@ -116,6 +116,18 @@ def test_mistakes_are_named_with_an_exit_code(run, shop, tmp_path, words, code, 
     assert set(answer) == {"error", "message", "hint"}
 
 
+def test_the_old_candidates_section_ends_with_what_to_write_instead(run, tmp_path):
+    shop = tmp_path / "old"
+    assert run("init", shop)[0] == 0
+    (shop / "recengine.toml").write_text("[candidates]\nlimit = 400\nper_model = 80\n")
+    for words in (("config", shop), ("recommend", shop, "u1")):
+        code, _, err = run(*words)
+        assert code == 2, err
+        assert "[[candidates]]" in err
+        assert '{kind = "models", per_model = 80}' in err
+        assert "`pool = 400` under `[serving]`" in err
+
+
 def test_usage_errors_exit_2(run):
     with pytest.raises(SystemExit) as stop:
         run("fly")
@@ -129,6 +141,26 @@ def test_doctor_fails_on_a_damaged_deployment(run, shop):
     with pytest.raises(SystemExit) as stop:
         main(["doctor", str(shop)])
     assert stop.value.code == 1
+
+
+def test_evaluate_holds_out_whole_users_and_sets_popularity_beside(run, files):
+    words = ["evaluate", "--log", files / "events.parquet", "--users", files / "users.parquet", "--items", files / "items.parquet"]
+    words += ["--protocol", "cold-users", "--share", "0.25", "--at", "5", "--set", "als.factors=4", "als.epochs=2"]
+    code, out, err = run(*words, "--json")
+    assert code == 0, err
+    answer = json.loads(out)
+    users = len(pc.unique(pq.read_table(files / "events.parquet")["user_id"]))
+    assert 0 < answer["users"] <= round(users * 0.25)
+    mine, theirs = answer["metrics"]["ndcg@5"], answer["popularity"]["ndcg@5"]
+    mean, low, high = answer["differences"]["ndcg@5"]
+    assert low <= mean <= high
+    assert abs(mean - (mine - theirs)) < 1e-9
+    assert json.loads(run(*words, "--json")[1])["metrics"] == answer["metrics"], "the seed holds the same users out"
+    code, out, _ = run(*words)
+    assert code == 0
+    assert "difference" in out
+    assert run("evaluate", "--log", files / "events.parquet", "--users", files / "users.parquet")[0] != 0
+    assert run(*words[:-3], "--share", "1.5")[0] != 0
 
 
 def test_evaluate_judges_a_split_and_a_log(run, tmp_path, files):

@@ -1,11 +1,15 @@
 """Laws of the online spine: whatever is asked, every slate obeys every rule, and is full whenever it can be."""
 
+from functools import cache
+from typing import get_args
+
 import msgspec
 import numpy as np
 import pytest
 
-from recengine.config import BestOfModels, Config, LatestItems, MostPopular, Serving, TrendingItems
+from recengine.config import BestOfModels, CandidateConfig, Config, LatestItems, MostPopular, Serving, TrendingItems
 from recengine.errors import BadExpression, BadRequest
+from recengine.online.trace import Trace
 from recengine.types import Request, SessionEvent
 from tests.laws.world import CATEGORIES, N_ITEMS, N_USERS, TYPES, eligible, patient, tastes_by_gender, world
 
@@ -160,6 +164,58 @@ def test_pins_and_caps_are_not_cut_by_a_small_pool():
     assert tuple(line.item_id for line in reply.items) == pins
     (reply,), _ = shop.recommender.recommend([Request(n=20, caps={"brand": 4})])
     assert len(reply.items) == 20
+
+
+@cache
+def every_source():
+    """A shop where each kind of source is declared, most with a budget that cannot hold all."""
+    kinds = (kind() for kind in get_args(CandidateConfig))
+    small = tuple(msgspec.structs.replace(kind, **({"n": 7} if hasattr(kind, "n") else {})) for kind in kinds)
+    return world(config=Config(model=patient(Config().model), candidates=patient(small), serving=Serving(pool=40)))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_with_every_source_slates_are_full_and_allowed_and_a_batch_answers_as_one_by_one(seed):
+    rng = np.random.default_rng(2000 + seed)
+    shop = every_source()
+    requests = [random_request(rng) for _ in range(7)]
+    together = {}
+    for places, replies, _trace in shop.recommender.answer(requests, threads=2):
+        together |= zip(places, replies, strict=True)
+    for place, request in enumerate(requests):
+        (alone,), _trace = shop.recommender.recommend([request])
+        assert msgspec.structs.replace(alone, request_id="") == msgspec.structs.replace(together[place], request_id="")
+        user = shop.users.row(request.user_id) if request.user_id else -1
+        allowed = eligible(shop, request, user)
+        rows = [int(line.item_id[1:]) for line in alone.items]
+        assert all(allowed[row] for row in rows)
+        assert request.caps or len(rows) == min(request.n, int(allowed.sum()))
+
+
+def test_every_declared_source_says_what_it_found():
+    shop = every_source()
+    spine, trace = shop.recommender, Trace((Request(user_id="u1"),))
+    context = spine.context.resolve((Request(user_id="u1"),), trace, 1)
+    features = spine.features.of(context, trace)
+    pool = spine.candidates.gather(context, features, spine.rules.eligible(context, trace), trace)
+    assert set(pool.names) == {
+        "similar_users", "similar_items", "factors", "als", "item_knn", "user_knn", "category", "popular", "trending", "latest"
+    }  # fmt: skip
+    assert all((pool.sources & np.uint32(1 << s)).any() for s in range(len(pool.names)))
+    assert len(pool.items) == 40
+
+
+def test_a_source_that_fails_is_left_out_and_named():
+    shop = every_source()
+    stage = shop.recommender.candidates
+    kept = stage._sources
+    try:
+        stage._sources = tuple(source._replace(find=None) if source.name == "similar_items" else source for source in kept)
+        (reply,), _ = shop.recommender.recommend([Request(user_id="u1", n=10)])
+    finally:
+        stage._sources = kept
+    assert reply.degraded == ("source:similar_items:error",)
+    assert len(reply.items) == 10
 
 
 def test_unknown_ids_in_lists_are_noted_and_strike_nothing():

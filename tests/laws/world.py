@@ -78,10 +78,12 @@ class World(msgspec.Struct, frozen=True):
         return {int(i) for i, t in zip(self.events.item[mine], self.events.type[mine], strict=True) if TYPES[t] in hides | seen}
 
 
-def patient(models):
-    """Small models with all the time in the world: a busy machine must not decide what a law sees."""
+def patient(declared):
+    """Small models, or sources, with all the time in the world: a busy machine must not decide what a law sees."""
+    time, small = {"time_budget_ms": 1e6}, {"factors": 8, "epochs": 5}
     return tuple(
-        msgspec.structs.replace(m, time_budget_ms=1e6, **({"factors": 8, "epochs": 5} if isinstance(m, Als) else {})) for m in models
+        msgspec.structs.replace(d, **(time if hasattr(d, "time_budget_ms") else {}), **(small if isinstance(d, Als) else {}))
+        for d in declared
     )
 
 

@@ -50,6 +50,16 @@ def test_metrics_are_full_ranking_by_the_formula(built, trained, report):
     assert alone.users == len(part.targets.users)
 
 
+def test_the_report_says_what_the_pool_holds_and_no_list_finds_more(report, built):
+    pool = report.pool
+    assert pool.users == len(built.test.targets.users)
+    assert pool.targets == len(built.test.targets.items)
+    assert max(s.held for s in pool.sources) <= pool.held <= sum(s.held for s in pool.sources)
+    assert sum(s.alone for s in pool.sources) <= pool.held
+    shown = report.candidate.metrics["precision@5"] * 5 * pool.users
+    assert round(shown) <= pool.held <= pool.targets
+
+
 def test_the_report_covers_everyone_and_says_who_was_warm(report, built):
     assert {m.name for m in report.models} == {"popularity", "item_knn", "user_knn"}
     assert {"recall@5", "precision@5", "f1@5", "ndcg@5", "map@5", "mrr@5", "hit_rate@5", "coverage@5", "gini@5", "novelty@5"} == set(
