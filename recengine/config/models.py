@@ -13,6 +13,7 @@ __all__ = ("Als", "Bpr", "Ease", "FunkSvd", "GraphFilter", "ItemKnn", "ModelConf
 Weight = Annotated[float, Meta(ge=0, le=100, description="share in the blend; training overrides it when `training.tune_blend`")]
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}$", description="name in replies, reports and artifacts")]
 Budget = Annotated[float, Meta(gt=0, description="a request drops the model when it takes longer")]
+Confidence = Annotated[float, Meta(ge=0, lt=1, description="below this P(engaged) the model abstains; items that no model wants only fill replies up")]
 Positive = Annotated[int, Meta(ge=1, le=1_000_000)]
 Epochs = Annotated[int, Meta(ge=1, le=10_000)]
 Factors = Annotated[int, Meta(ge=1, le=2048, description="length of the vectors")]
@@ -24,6 +25,7 @@ class Als(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     name: Name = "als"
     weight: Weight = 0.4
     time_budget_ms: Budget = 50.0
+    confidence_threshold: Confidence = 0.5
     factors: Factors = 64
     epochs: Annotated[Epochs, Meta(description="sweeps over users and items")] = 16
     regularization: Annotated[float, Meta(gt=0, description="lambda, scaled by frequency ** regularization_exponent")] = 0.004
@@ -44,6 +46,7 @@ class Bpr(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     name: Name = "bpr"
     weight: Weight = 0.2
     time_budget_ms: Budget = 50.0
+    confidence_threshold: Confidence = 0.5
     factors: Factors = 64
     epochs: Annotated[Epochs, Meta(description="passes over the entries")] = 100
     learning_rate: Annotated[float, Meta(gt=0, le=10, description="length of a gradient step")] = 0.05
@@ -59,6 +62,7 @@ class Svd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     name: Name = "svd"
     weight: Weight = 0.2
     time_budget_ms: Budget = 50.0
+    confidence_threshold: Confidence = 0.5
     factors: Factors = 64
     weighting: Annotated[Literal["plain", "tfidf", "bm25", "normalized"], Meta(description="how entries are weighted before; normalized = by the degrees of user and item")] = "normalized"
     oversampling: Annotated[int, Meta(ge=0, le=1000, description="random directions beyond `factors`")] = 16
@@ -71,6 +75,7 @@ class FunkSvd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     name: Name = "funk_svd"
     weight: Weight = 0.0
     time_budget_ms: Budget = 50.0
+    confidence_threshold: Confidence = 0.5
     factors: Factors = 64
     epochs: Annotated[Epochs, Meta(description="passes over the ratings")] = 60
     learning_rate: Annotated[float, Meta(gt=0, le=10, description="length of a gradient step")] = 0.01
@@ -83,6 +88,7 @@ class Nmf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     name: Name = "nmf"
     weight: Weight = 0.2
     time_budget_ms: Budget = 50.0
+    confidence_threshold: Confidence = 0.5
     factors: Factors = 64
     weighting: Annotated[Literal["plain", "tfidf", "bm25", "normalized"], Meta(description="as for svd")] = "normalized"
     epochs: Annotated[Epochs, Meta(description="sweeps over both sides")] = 50
@@ -97,6 +103,7 @@ class Ease(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     name: Name = "ease"
     weight: Weight = 0.3
     time_budget_ms: Budget = 50.0
+    confidence_threshold: Confidence = 0.5
     regularization: Annotated[float, Meta(gt=0, description="lambda on the diagonal of the Gram matrix")] = 250.0
     inverse: Annotated[Literal["auto", "exact", "sparse"], Meta(description="auto = exact up to `exact_up_to` items")] = "auto"
     exact_up_to: Annotated[Positive, Meta(description="items whose dense inverse fits: 20,000 take 1.6 GB while it is made")] = 12_000
@@ -110,6 +117,7 @@ class GraphFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     name: Name = "graph_filter"
     weight: Weight = 0.4
     time_budget_ms: Budget = 50.0
+    confidence_threshold: Confidence = 0.5
     exponent: Annotated[float, Meta(ge=-1, le=1, description="popular items weigh degree ** this in the answer")] = 0.5
     factors: Annotated[int, Meta(ge=0, le=2048, description="length of the ideal low-pass part; 0 = the linear filter alone")] = 0
     low_pass_weight: Annotated[float, Meta(ge=0, le=10, description="share of the ideal low-pass part")] = 0.3
@@ -123,6 +131,7 @@ class ItemKnn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     name: Name = "item_knn"
     weight: Weight = 0.3
     time_budget_ms: Budget = 50.0
+    confidence_threshold: Confidence = 0.5
     neighbors: Annotated[Positive, Meta(description="neighbours kept for every item")] = 100
     shrinkage: Annotated[float, Meta(ge=0, description="added to the denominator of the cosine, in entries of mean square weight")] = 25.0
     weighting: Annotated[Literal["plain", "tfidf", "bm25"], Meta(description="how entries are weighted before the cosine")] = "tfidf"
@@ -135,6 +144,7 @@ class UserKnn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     name: Name = "user_knn"
     weight: Weight = 0.2
     time_budget_ms: Budget = 50.0
+    confidence_threshold: Confidence = 0.5
     neighbors: Annotated[Positive, Meta(description="neighbours kept for every user")] = 50
     shrinkage: Annotated[float, Meta(ge=0, description="added to the denominator of the cosine, in entries of mean square weight")] = 0.5
     weighting: Annotated[Literal["plain", "tfidf", "bm25"], Meta(description="how entries are weighted before the cosine")] = "tfidf"
@@ -147,6 +157,7 @@ class NeuralCf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     name: Name = "neural_cf"
     weight: Weight = 0.2
     time_budget_ms: Budget = 50.0
+    confidence_threshold: Confidence = 0.5
     factors: Factors = 64
     layers: Annotated[tuple[Annotated[int, Meta(ge=1, le=4096)], ...], Meta(min_length=1, max_length=8, description="widths of the hidden layers")] = (128, 64, 32)
     dropout: Annotated[float, Meta(ge=0, lt=1, description="share of units left out in training")] = 0.2
@@ -166,6 +177,7 @@ class Popularity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     name: Name = "popularity"
     weight: Weight = 0.1
     time_budget_ms: Budget = 50.0
+    confidence_threshold: Confidence = 0.3
     half_life_days: Annotated[float, Meta(gt=0, description="an event counts half in trending after so many days")] = 7.0
     trending_share: Annotated[float, Meta(ge=0, le=1, description="share of trending in the score, the rest is all-time")] = 0.3
 

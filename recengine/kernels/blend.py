@@ -1,6 +1,6 @@
 """Turn the opinions of several models into one.
 
-Stands in the online stage `ensemble`, and offline where weights are learnt. In: raw scores and Platt parameters; out:
+Stands in the online stage `ensemble`, and offline where weights are learnt. In: raw scores and a line a model; out:
 pooled log-odds, and what every model contributed.
 """
 
@@ -34,20 +34,22 @@ def stack(columns: Sequence[F32 | None], n: int) -> F32:
 
 
 def blend(scores: F32, slope: F32, intercept: F32, weight: F32) -> tuple[F32, F32]:
-    """Pool the log-odds of M models for N items: the logarithmic opinion pool.
+    """Pool the log-odds of M models for N items: the logarithmic opinion pool, in which the unsure abstain.
 
-    Per model l = slope s + intercept; logit = sum w l / sum w over the models that scored.
+    Per model l = slope s + intercept, log-odds beyond the model's threshold. Where some model says l > 0 the others
+    abstain: logit = sum w max(l, 0) / sum w over the models that scored, > 0. Where none does, logit = sum w l / sum w,
+    <= 0: below every item that somebody wants, in the order of all opinions.
 
     Parameters
     ----------
     scores : (N, M) float32, NaN = not scored.
-    slope, intercept : (M,) float32, from `algorithms.calibration`.
+    slope, intercept : (M,) float32, from `algorithms.calibration`, less the threshold.
     weight : (M,) float32 >= 0; 0 = the model is shown but has no say.
 
     Returns
     -------
-    logit (N,) float32, NaN where no model with weight scored; contributions (N, M) float32, w l / sum w, 0 where not
-    scored: they sum to `logit`.
+    logit (N,) float32, NaN where no model with weight scored; contributions (N, M) float32, each model's part of the
+    sum, 0 where it abstains or did not score: they sum to `logit`.
 
     Raises
     ------
@@ -62,7 +64,7 @@ def blend(scores: F32, slope: F32, intercept: F32, weight: F32) -> tuple[F32, F3
     weight = array("weight", weight, _F32, models)
     logit = np.empty(len(scores), np.float32)
     contributions = np.empty(scores.shape, np.float32)
-    scratch = np.empty((8, 16 * models), np.float32)
+    scratch = np.empty((9, 16 * models), np.float32)
     bad = _native.blend(scores, slope, intercept, weight, logit, contributions, scratch)
     if bad >= 0:
         raise ShapeError(f"weight: expected values >= 0, got {weight[bad]} for model {bad}")

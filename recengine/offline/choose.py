@@ -1,7 +1,8 @@
 """What training decides on the validation part: the calibration of every model, and how much each counts in the blend.
 
-In: a deployment fitted on what came before the validation part. Out: `Choice`, a slope, an intercept and a weight a
-model; they hold for the models that are fitted anew on more data afterwards, because the scores keep their scale.
+In: a deployment fitted on what came before the validation part. Out: `Choice`, a curve and a weight a model, and a
+curve of the blend; they hold for the models that are fitted anew on more data afterwards, because the scores keep their
+scale.
 
 Why a search and not a regression: the goal is the order of the top, which a pointwise loss hardly sees. It climbs NDCG
 over the simplex of weights, on the real candidate pools, from the configured weights, from each model alone and from
@@ -13,20 +14,31 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from recengine.algorithms.calibration import Platt, fit_platt, sample
+from recengine.algorithms.calibration import Curve, calibrate, sample
 from recengine.config import Config
 from recengine.metrics.ranking import evaluate
-from recengine.offline.build import Part, Rows, eligible, query, take
+from recengine.offline.build import ENOUGH_USERS, Part, Rows, eligible, query, take
 from recengine.offline.rank import batches, padded, scored
 from recengine.retrieval.deployment import Deployment, Member
-from recengine.retrieval.matrix import blend
+from recengine.retrieval.matrix import blend, column, pooled
 from recengine.retrieval.sources import Orders, declared
-from recengine.types import F32, F64, I32, I64, ScoreTable
+from recengine.types import F32, F64, I32, I64, Bools, Pool, ScoreTable
 
-__all__ = ("Choice", "calibrate", "choose", "drawn", "targets_of", "weigh", "with_choice")
+__all__ = (
+    "Choice",
+    "Pairs",
+    "calibrating",
+    "choose",
+    "drawn",
+    "drawn_pairs",
+    "reporting",
+    "targets_of",
+    "weigh",
+    "with_choice",
+)
 
 CALIBRATION_USERS = 5_000
-"""Two numbers a model are learned; more users do not change them."""
+"""Two to five numbers a model are learned; more users do not change them."""
 TUNING_ROWS = 2_000_000
 """Candidates (users x pool) that the search looks at; one trial costs about 50 ms for so many."""
 POPULAR_SHARE = 0.01
@@ -39,8 +51,10 @@ STEPS = (0.2, 0.1, 0.05)
 class Choice(msgspec.Struct, frozen=True):
     """One calibration and one weight a model, in the order of the configuration."""
 
-    calibrations: tuple[Platt, ...]
+    calibrations: tuple[Curve, ...]
     weights: tuple[float, ...]
+    blend: Curve
+    """Of the blend's pooled log-odds."""
     ndcg: float
     """Of the blend, on the validation part; NaN where the weights were not tuned."""
     users: int
@@ -49,47 +63,64 @@ class Choice(msgspec.Struct, frozen=True):
 
 def choose(deployment: Deployment, part: Part, config: Config, *, threads: int = 1) -> Choice:
     """Calibrate and weigh the models of `deployment`, which has learned from `part.data`."""
-    calibrations = calibrate(deployment, part, config, threads=threads)
-    configured = Choice(calibrations, tuple(m.weight for m in deployment.members), float("nan"), 0, 0)
-    if not config.training.tune_blend or len(deployment.members) == 1:
-        return configured
-    return weigh(with_choice(deployment, configured), part, calibrations, config, threads=threads)
+    pairs = drawn_pairs(deployment, part, calibrating(part.targets.users, config), config, threads=threads)
+    calibrations = tuple(pairs.curve(column) for column in pairs.scores.T)
+    choice = Choice(calibrations, tuple(m.weight for m in deployment.members), Curve(), float("nan"), 0, 0)
+    if config.training.tune_blend and len(deployment.members) > 1:
+        choice = weigh(with_choice(deployment, choice), part, choice, config, threads=threads)
+    curve = pairs.curve(pooled(with_choice(deployment, choice), pairs.scores))
+    return msgspec.structs.replace(choice, blend=curve)
 
 
 def with_choice(fitted: Deployment, choice: Choice) -> Deployment:
     """Give the models of `fitted` the calibrations and weights of `choice`."""
     members = tuple(
-        Member(m.scorer, c.slope, c.intercept, w)
-        for m, c, w in zip(fitted.members, choice.calibrations, choice.weights, strict=True)
+        Member(m.scorer, c, w) for m, c, w in zip(fitted.members, choice.calibrations, choice.weights, strict=True)
     )
-    return msgspec.structs.replace(
-        fitted,
-        members=members,
-        slopes=np.array([m.slope for m in members], np.float32),
-        intercepts=np.array([m.intercept for m in members], np.float32),
-        weights=np.array([m.weight for m in members], np.float32),
-    )
+    return fitted.blending(members, choice.blend)
 
 
-def calibrate(deployment: Deployment, part: Part, config: Config, *, threads: int = 1) -> tuple[Platt, ...]:
-    """Fit P(engaged | score) of every model: held-out items against as many eligible ones drawn uniformly."""
-    users = drawn(part.targets.users, CALIBRATION_USERS, config.training.seed)
-    columns: list[list[F32]] = [[] for _ in deployment.members]
-    labels = []
+def calibrating(users: I32, config: Config) -> I32:
+    """Draw the users that calibrations are fitted to; what a report says of calibration, it says of others."""
+    half = users[~reporting(users, config.training.seed)]
+    return drawn(half if len(half) >= ENOUGH_USERS else users, CALIBRATION_USERS, config.training.seed)
+
+
+def reporting(users: I32, seed: int) -> Bools:
+    """Mark the half of all users, the same in every part, that no calibration is fitted to where there are enough."""
+    return np.random.default_rng((seed, 1)).random(int(users.max(initial=-1)) + 1)[users] < 0.5
+
+
+class Pairs(msgspec.Struct, frozen=True):
+    """Held-out items against as many eligible ones drawn uniformly: who, which, and what every model says of it."""
+
+    users: I64
+    """(n,)"""
+    engaged: Bools
+    """(n,)"""
+    scores: F32
+    """(n, M) raw, NaN = not scored."""
+
+    def curve(self, scores: F32 | F64) -> Curve:
+        """Fit P(engaged | score) to scores (n,) of the pairs."""
+        return calibrate(scores.astype(np.float32), self.engaged, self.users)
+
+
+def drawn_pairs(deployment: Deployment, part: Part, users: I32, config: Config, *, threads: int = 1) -> Pairs:
+    """Draw the pairs of `users` and score them with every model. Cost: one pass over users x items."""
+    found = [(np.empty(0, np.int64), np.empty(0, np.bool_), np.empty((0, len(deployment.members)), np.float32))]
     for some in batches(users, part.data.items.n):
         asked = query(part.data, some, limit=config.serving.history_limit)
         wanted = targets_of(part.targets, some)
         indptr, items, engaged = sample(asked, wanted, eligible(part, some), seed=config.training.seed)
-        labels.append(engaged)
-        for member, values in zip(deployment.members, columns, strict=True):
-            values.append(member.scorer.score(asked, indptr, items, threads=threads))
-    engaged = np.concatenate(labels)
-    return tuple(fit_platt(np.concatenate(values), engaged) for values in columns)
+        pool = Pool(indptr, items, np.zeros(len(items), np.uint32), ())
+        columns = [column(member, asked, pool, threads=threads) for member in deployment.members]
+        found.append((np.repeat(some.astype(np.int64), np.diff(indptr)), engaged, np.column_stack(columns)))
+    users_of, labels, scores = zip(*found, strict=True)
+    return Pairs(np.concatenate(users_of), np.concatenate(labels), np.concatenate(scores))
 
 
-def weigh(
-    deployment: Deployment, part: Part, calibrations: tuple[Platt, ...], config: Config, *, threads: int = 1
-) -> Choice:
+def weigh(deployment: Deployment, part: Part, choice: Choice, config: Config, *, threads: int = 1) -> Choice:
     """Choose blend weights (they sum to 1) by climbing NDCG at `training.at`. Deterministic.
 
     Popularity keeps `POPULAR_SHARE`, unless it is configured with weight 0.
@@ -120,7 +151,7 @@ def weigh(
             trial
         ) > judge(best):
             best = trial
-    return Choice(calibrations, best, judge(best), len(users), len(seen))
+    return msgspec.structs.replace(choice, weights=best, ndcg=judge(best), users=len(users), trials=len(seen))
 
 
 def targets_of(targets: Rows, users: I32) -> tuple[I64, I32]:

@@ -170,7 +170,7 @@ def update(
             progress("update", number, len(live.members))
         start = time.perf_counter()
         scorer = _updated(member, data, users, items, config)
-        members.append(Member(scorer, member.slope, member.intercept, member.weight))
+        members.append(Member(scorer, member.curve, member.weight))
         models.append(
             ModelUpdate(
                 name=member.name,
@@ -191,6 +191,7 @@ def update(
         n_items=data.items.n,
         last_seq=last_seq,
         features=live.features,
+        curve=live.curve,
     )
     lacking = data.items.n - len(deployment.vectors)  # a model that stays knows none of the new items
     if lacking > 0:

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from recengine.algorithms.base import Scorer
+from recengine.algorithms.calibration import Curve
 from recengine.algorithms.demographic import Demographic
 from recengine.algorithms.popularity import Popularity
 from recengine.algorithms.registry import create
@@ -39,9 +40,10 @@ class ModelReport(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     weight: float
     """Share in the blend; 0 = it is kept, and adds nothing to the order."""
-    slope: float
-    intercept: float
-    """P(engaged | score) = sigmoid(slope * score + intercept)."""
+    calibration: Curve
+    """P(engaged | score)."""
+    family: str
+    """Of the calibration: `platt` or `beta`."""
     seconds: float
     """Of the fit that is judged."""
 
@@ -81,7 +83,12 @@ def run(built: Built, config: Config, *, progress: Progress | None = None) -> Tr
     deployment = with_choice(fitted, choice)
     models = tuple(
         ModelReport(
-            name=m.name, kind=m.scorer.kind, weight=m.weight, slope=m.slope, intercept=m.intercept, seconds=taken
+            name=m.name,
+            kind=m.scorer.kind,
+            weight=m.weight,
+            calibration=m.curve,
+            family=m.curve.family,
+            seconds=taken,
         )
         for m, taken in zip(deployment.members, seconds, strict=True)
     )
@@ -119,7 +126,7 @@ def fit(
     seconds = []
     for model in config.model:
         start = time.perf_counter()
-        members.append(Member(_fitted(model, data, config, progress), 1.0, 0.0, model.weight))
+        members.append(Member(_fitted(model, data, config, progress), Curve(), model.weight))
         seconds.append(time.perf_counter() - start)
     popularity = next((m.scorer for m in members if isinstance(m.scorer, Popularity)), None)
     if popularity is None:

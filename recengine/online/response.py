@@ -12,8 +12,9 @@ import numpy as np
 from recengine.online.reasons import Reasons
 from recengine.online.trace import Trace
 from recengine.retrieval.deployment import Deployment
+from recengine.retrieval.matrix import CALIBRATION, confidence
 from recengine.store.vocab import Vocabulary
-from recengine.types import Context, Explanation, Features, Ranked, Recommendation, Response, Slate
+from recengine.types import I64, Context, Explanation, Features, Ranked, Recommendation, Response, Slate
 
 __all__ = ("Renderer", "request_id")
 
@@ -24,7 +25,8 @@ class Renderer:
     def __init__(self, deployment: Deployment, items: Vocabulary) -> None:
         self._deployment = deployment
         self._items = items
-        self._models = tuple(member.name for member in deployment.members)
+        self._known = len(deployment.members)
+        self._models = (*(member.name for member in deployment.members), CALIBRATION)
         self._reasons = Reasons(deployment, items)
 
     def render(self, context: Context, features: Features, slate: Slate, trace: Trace) -> list[Response]:
@@ -34,17 +36,15 @@ class Renderer:
         at = slate.picks.ravel() if shown.all() else slate.picks[shown]
         rows = ranked.items[at]
         ids = self._items.ids(rows)
-        scores = (1.0 / (1.0 + np.exp(-ranked.scores[at].astype(np.float64)))).tolist()
-        contributions = ranked.contributions[at]
-        parts = contributions.tolist()
-        leading = self._reasons.leading(contributions)
+        scores, parts = self._calibrated(ranked, at)
+        leading = self._reasons.leading(ranked.contributions[at])
         ends = [len(at)] if len(shown) == 1 else np.cumsum(shown.sum(axis=1)).tolist()
         pinned = ranked.pinned.tolist()
         replies = []
         start = 0
         for b, (request, end) in enumerate(zip(context.requests, ends, strict=True)):
             cold = bool(context.cold[b])
-            models = ranked.models if cold else self._models  # only a cold row has the demographic part
+            models = (*self._models, *ranked.models[self._known :]) if cold else self._models  # attributes: cold rows
             part = slice(start, end)
             lead = min(pinned[b], end - start)
             kinds = ["pinned"] * lead + (["cold_start"] * (end - start - lead) if cold else leading[start + lead : end])
@@ -82,16 +82,24 @@ class Renderer:
         """Write what the models and the rules say of the one item in `ranked` for the one request of the batch."""
         item = int(ranked.items[0])
         kind = "cold_start" if context.cold[0] else self._reasons.leading(ranked.contributions[:1])[0]
+        (score,), (parts,) = self._calibrated(ranked, np.zeros(1, np.int64))
         return Explanation(
             user_id=context.requests[0].user_id,
             item_id=self._items.id(item),
             eligible=not excluded_by,
             excluded_by=excluded_by,
-            score=float(1.0 / (1.0 + np.exp(-float(ranked.scores[0])))),
-            contributions=dict(zip(ranked.models, ranked.contributions[0].tolist(), strict=True)),
+            score=score,
+            contributions=dict(zip((*self._models, *ranked.models[self._known :]), parts, strict=True)),
             reasons=self._reasons.of(context, features, 0, item, kind, trace),
             version=self._deployment.version,
         )
+
+    def _calibrated(self, ranked: Ranked, at: I64) -> tuple[list[float], list[list[float]]]:
+        """Return P(engaged) at positions `at`, and what adds up to its log-odds: models, calibration, attributes."""
+        pooled = ranked.scores[at]
+        odds, sure = confidence(self._deployment, pooled)
+        says = ranked.contributions[at]
+        return sure.tolist(), np.column_stack((says[:, : self._known], odds - pooled, says[:, self._known :])).tolist()
 
 
 def request_id() -> str:

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from recengine.algorithms.base import Scorer, Vectors
+from recengine.algorithms.calibration import Curve
 from recengine.algorithms.demographic import Demographic
 from recengine.algorithms.popularity import Popularity
 from recengine.algorithms.registry import ALGORITHMS
@@ -27,17 +28,22 @@ __all__ = ("Deployment", "Member", "assemble", "load", "save")
 
 
 class Member(msgspec.Struct, frozen=True):
-    """One model of the blend: P(engaged | score) = sigmoid(slope * score + intercept), counted with `weight`."""
+    """One model of the blend: how sure its scores make us, and how much it counts."""
 
     scorer: Scorer
-    slope: float
-    intercept: float
+    curve: Curve
+    """P(engaged | score)."""
     weight: float
 
     @property
     def name(self) -> str:
         """The model's name in replies and reports."""
         return str(self.scorer.config.name)
+
+    @property
+    def threshold(self) -> float:
+        """The z of the curve's line below which the model abstains."""
+        return self.curve.line_at(self.scorer.config.confidence_threshold)
 
 
 class Deployment(msgspec.Struct, frozen=True):
@@ -53,6 +59,7 @@ class Deployment(msgspec.Struct, frozen=True):
     last_seq: int
     """The last event that was learned from; a user with later ones is folded in."""
     slopes: F32
+    """Of each model's line: slope * score + intercept = log-odds beyond the model's threshold."""
     intercepts: F32
     weights: F32
     vectors: F32
@@ -61,12 +68,17 @@ class Deployment(msgspec.Struct, frozen=True):
     """The member that is popularity; -1 = none is."""
     features: DeployedFeatures | None = None
     """What models see of users, items and both; None = training was told to make none."""
+    curve: Curve = Curve()
+    """P(engaged | pooled log-odds of the blend)."""
+
+    def blending(self, members: tuple[Member, ...], curve: Curve) -> "Deployment":
+        """Return the same deployment with other calibrations and weights of its models."""
+        return msgspec.structs.replace(self, members=members, curve=curve, **_lines(members))
 
 
 class _Entry(msgspec.Struct, frozen=True):
     config: ModelConfig
-    slope: float
-    intercept: float
+    curve: Curve
     weight: float
 
 
@@ -77,6 +89,7 @@ class _Card(msgspec.Struct, frozen=True, kw_only=True):
     n_users: int
     n_items: int
     last_seq: int
+    curve: Curve
     features: bool = False
 
 
@@ -90,6 +103,7 @@ def assemble(
     n_items: int,
     last_seq: int,
     features: DeployedFeatures | None = None,
+    curve: Curve = Curve(),  # noqa: B008 - frozen
 ) -> Deployment:
     """Put a deployment together from fitted parts."""
     source = next((m.scorer for m in members if isinstance(m.scorer, Vectors)), None)
@@ -102,13 +116,21 @@ def assemble(
         n_users,
         n_items,
         last_seq,
-        np.array([m.slope for m in members], np.float32),
-        np.array([m.intercept for m in members], np.float32),
-        np.array([m.weight for m in members], np.float32),
-        np.ascontiguousarray(vectors, dtype=np.float32),
-        next((m for m, member in enumerate(members) if isinstance(member.scorer, Popularity)), -1),
-        features,
+        **_lines(members),
+        vectors=np.ascontiguousarray(vectors, dtype=np.float32),
+        popular=next((m for m, member in enumerate(members) if isinstance(member.scorer, Popularity)), -1),
+        features=features,
+        curve=curve,
     )
+
+
+def _lines(members: tuple[Member, ...]) -> dict[str, F32]:
+    """Lay out what the blend kernel reads."""
+    return {
+        "slopes": np.array([m.curve.slope for m in members], np.float32),
+        "intercepts": np.array([m.curve.intercept - m.threshold for m in members], np.float32),
+        "weights": np.array([m.weight for m in members], np.float32),
+    }
 
 
 def save(deployment: Deployment, folder: Path) -> None:
@@ -122,12 +144,13 @@ def save(deployment: Deployment, folder: Path) -> None:
         (folder / deployed.FOLDER).mkdir()
         deployed.save(deployment.features, folder / deployed.FOLDER)
     card = _Card(
-        members=tuple(_Entry(m.scorer.config, m.slope, m.intercept, m.weight) for m in deployment.members),
+        members=tuple(_Entry(m.scorer.config, m.curve, m.weight) for m in deployment.members),
         popularity=deployment.popularity.config,
         demographic=deployment.demographic is not None,
         n_users=deployment.n_users,
         n_items=deployment.n_items,
         last_seq=deployment.last_seq,
+        curve=deployment.curve,
         features=deployment.features is not None,
     )
     (folder / "deployment.json").write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=2))
@@ -148,8 +171,7 @@ def load(folder: Path, version: str) -> Deployment:
     members = tuple(
         Member(
             ALGORITHMS[_kind(e.config)].load(e.config, folder / "models" / e.config.name),
-            e.slope,
-            e.intercept,
+            e.curve,
             e.weight,
         )
         for e in card.members
@@ -165,6 +187,7 @@ def load(folder: Path, version: str) -> Deployment:
         n_users=card.n_users,
         n_items=card.n_items,
         last_seq=card.last_seq,
+        curve=card.curve,
         features=deployed.load(folder / deployed.FOLDER) if card.features else None,
     )
 

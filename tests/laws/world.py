@@ -5,7 +5,7 @@ from functools import cache
 import msgspec
 import numpy as np
 
-from recengine.algorithms.calibration import fit_platt
+from recengine.algorithms.calibration import calibrate
 from recengine.algorithms.demographic import Demographic
 from recengine.algorithms.popularity import Popularity
 from recengine.algorithms.registry import create
@@ -131,8 +131,8 @@ def member(model, data, everybody, rng):
     scores = scorer.score(everybody, indptr, np.tile(np.arange(N_ITEMS, dtype=np.int32), N_USERS))
     engaged = np.zeros((N_USERS, N_ITEMS), bool)
     engaged[np.repeat(np.arange(N_USERS), np.diff(data.interactions.indptr)), data.interactions.items] = True
-    platt = fit_platt(scores, engaged.ravel())
-    return Member(scorer, platt.slope, platt.intercept, model.weight)
+    curve = calibrate(scores, engaged.ravel(), np.repeat(np.arange(N_USERS), N_ITEMS))
+    return Member(scorer, curve, model.weight)
 
 
 def eligible(world, request, user) -> Mask:

@@ -1,14 +1,16 @@
-"""The logarithmic opinion pool of calibrated models, in float64."""
+"""The logarithmic opinion pool of calibrated models that abstain below their thresholds, in float64."""
 
 import numpy as np
 
 
 def blend(scores, slope, intercept, weight):
-    log_odds = scores.astype(np.float64) * slope + intercept
+    beyond = scores.astype(np.float64) * slope + intercept
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        share = np.where(np.isnan(log_odds), 0, weight)
+        share = np.where(np.isnan(beyond), 0, weight)
         total = share.sum(axis=1, keepdims=True)
-        contributions = np.where((share > 0) & (total > 0), share * np.nan_to_num(log_odds) / total, 0)
+        wanted = ((share > 0) & (beyond > 0)).any(axis=1, keepdims=True)
+        said = np.where(wanted, np.maximum(beyond, 0), beyond)
+        contributions = np.where((share > 0) & (total > 0), share * np.nan_to_num(said) / total, 0)
     logit = np.where(total[:, 0] > 0, contributions.sum(axis=1), np.nan)
     return logit, contributions
 

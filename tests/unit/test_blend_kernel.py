@@ -75,6 +75,24 @@ def test_a_model_without_weight_is_shown_but_has_no_say():
     assert contributions.tolist() == [[1.0, 0.0]]
 
 
+def test_who_is_below_the_threshold_neither_helps_nor_harms_an_item_that_another_wants():
+    three = np.ones(3, np.float32)
+    scores = np.array([[2, -1, -1], [2, -9, -0.5], [2, -np.inf, -1e30], [1, 1, -5]], np.float32)
+    logit, contributions = blend(scores, three, three * 0, three)
+    assert logit[:3].tolist() == [np.float32(2) / 3] * 3
+    assert logit[3] == logit[0], "the model that is alone with its opinion is not listened to more than two that agree"
+    assert contributions[1].tolist() == [np.float32(2) / 3, 0, 0]
+
+
+def test_what_nobody_wants_stands_below_everything_that_somebody_wants_in_the_order_of_all_opinions():
+    two = np.ones(2, np.float32)
+    scores = np.array([[1e-6, -50], [-0.1, -0.2], [-3, -0.1], [0, -1], [-0.1, np.nan], [np.nan, 1e-6]], np.float32)
+    logit, contributions = blend(scores, two, two * 0, two)
+    assert (np.argsort(-logit) == [5, 0, 4, 1, 3, 2]).all()
+    assert (logit[[1, 2, 3, 4]] < 0).all()
+    assert contributions[2].tolist() == [-1.5, np.float32(-0.05)]
+
+
 def test_strided_and_read_only_scores_are_taken():
     base = np.random.default_rng(0).standard_normal((20, 8)).astype(np.float32)
     one = np.ones(4, np.float32)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recengine.algorithms.calibration import fit_platt, sample
+from recengine.algorithms.calibration import Curve, calibrate, fit_beta, fit_platt, sample
 from recengine.errors import ShapeError
 from recengine.types import Interactions, Query
 from tests.oracles.calibration import calibration_error, probabilities
@@ -169,3 +169,82 @@ def test_the_inputs_of_the_sample_stay_as_they_were_and_rows_must_agree():
 def test_no_rows_give_an_empty_sample():
     indptr, items, engaged = draw([], [], np.ones((0, 5), np.uint8))
     assert (indptr.tolist(), len(items), len(engaged)) == ([0], 0, 0)
+
+
+def bent(n, *, seed=0):
+    """Scores whose log-odds have a knee: steep below even odds, flat above, as those of most models."""
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(0.0, 3.0, n).astype(np.float32)
+    truth = 2.5 * -np.logaddexp(0, -scores.astype(float)) + 0.2 * np.logaddexp(0, scores.astype(float)) + 1.0
+    return scores, rng.random(n) < 1 / (1 + np.exp(-truth)), np.arange(n)
+
+
+def test_beta_is_kept_where_scores_have_a_knee_and_platt_where_they_have_none():
+    scores, engaged, users = bent(40_000)
+    assert calibrate(scores, engaged, users).family == "beta"
+    line = [calibrate(*logistic(1.3, -0.4, 3000, seed=seed), np.arange(3000)).family for seed in range(20)]
+    assert line.count("platt") >= 10, "of data from a line beta explains other users better by chance only"
+
+
+def test_the_curve_of_scores_with_a_knee_is_close_to_the_truth_and_platts_is_not():
+    scores, engaged, users = bent(200_000)
+    got = calibrate(scores, engaged, users)
+    grid = np.linspace(-8, 8, 50)
+    truth = 2.5 * np.log(1 / (1 + np.exp(-grid))) - 0.2 * np.log(1 / (1 + np.exp(grid))) + 1.0
+    np.testing.assert_allclose(got.confidence(grid), 1 / (1 + np.exp(-truth)), atol=0.05)
+    held_scores, held, _ = bent(50_000, seed=9)
+    platt = fit_platt(scores, engaged)
+    assert calibration_error(got.confidence(held_scores), held) < 0.015
+    assert calibration_error(platt.confidence(held_scores), held) > 0.02
+
+
+def test_a_curve_is_the_formula_on_platts_sigmoid():
+    curve = Curve(0.7, -0.2, low=2.0, high=0.5, shift=0.3)
+    scores = np.array([-40, -3, 0, 2, 30, np.nan], np.float32)
+    s = 1 / (1 + np.exp(-(0.7 * scores.astype(float) - 0.2)))
+    want = 2.0 * np.log(s) - 0.5 * np.log1p(-s) + 0.3
+    np.testing.assert_allclose(curve.log_odds(scores), want, rtol=1e-6)
+    np.testing.assert_allclose(curve.confidence(scores), 1 / (1 + np.exp(-want)), atol=1e-9)
+    assert curve.family == "beta"
+    assert Curve(0.7, -0.2).family == "platt"
+
+
+@given(st.lists(st.tuples(st.floats(width=32), st.booleans()), min_size=1, max_size=40))
+def test_any_scores_give_a_curve_that_is_finite_and_keeps_the_order(pairs):
+    scores = np.array([s for s, _ in pairs], np.float32)
+    got = calibrate(scores, np.array([e for _, e in pairs], bool), np.arange(len(pairs)) // 2)
+    assert all(map(math.isfinite, (got.slope, got.intercept, got.low, got.high, got.shift, got.least, got.most)))
+    assert min(got.slope, got.low, got.high) >= 0
+    sure = got.confidence(np.sort(scores))
+    there = sure[~np.isnan(sure)]
+    assert ((there >= 0) & (there <= 1)).all()
+    assert (np.diff(there) >= -1e-12).all()
+
+
+def test_a_slope_that_would_reverse_the_order_is_left_out():
+    scores = np.linspace(-4, 4, 4001).astype(np.float32)
+    chance = np.where(scores < 0, 0.1, 0.9 - 0.1 * scores)  # falls again at the top
+    engaged = np.random.default_rng(0).random(len(scores)) < chance
+    got = fit_beta(scores, engaged, fit_platt(scores, engaged))
+    assert got.high == 0
+    assert got.low > 0
+
+
+def test_the_line_at_a_confidence_is_where_the_curve_reaches_it():
+    curve = calibrate(*bent(20_000))
+    z = curve.line_at(0.7)
+    score = (z - curve.intercept) / curve.slope
+    assert curve.confidence(np.array([score]))[0] == pytest.approx(0.7, abs=1e-6)
+    assert Curve().line_at(0.5) == pytest.approx(0, abs=1e-9)
+
+
+def test_a_confidence_that_is_never_or_always_reached_gives_an_end_of_what_was_seen():
+    curve = Curve(2.0, 0.0, low=0.5, high=0.0, shift=-1.0, least=-3.0, most=4.0)
+    assert curve.line_at(0.9) == 4.0
+    assert curve.line_at(1e-9) == pytest.approx(-3.0)
+    assert curve.line_at(0.0) == pytest.approx(-3.0)
+
+
+def test_whose_the_pairs_are_must_be_said_of_each():
+    with pytest.raises(ShapeError, match=r"^users: expected"):
+        calibrate(np.zeros(2, np.float32), np.zeros(2, bool), np.zeros(3, np.int64))

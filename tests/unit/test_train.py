@@ -60,7 +60,7 @@ def test_the_blend_beats_the_configured_one_where_that_is_bad(built, early):
     untuned = choose.choose(fitted, built.validation, msgspec.structs.replace(bad, training=config(tune_blend=False).training))
     assert untuned.weights == (0.01, 0.01, 9.0)
     assert np.isnan(untuned.ndcg)
-    assert tuned.ndcg > ndcg(choose.with_choice(fitted, untuned), built.validation, bad) * 1.1
+    assert tuned.ndcg > ndcg(choose.with_choice(fitted, untuned), built.validation, bad) * 1.05
 
 
 def test_choosing_is_repeatable_and_does_not_depend_on_threads(built, early):
@@ -69,8 +69,7 @@ def test_choosing_is_repeatable_and_does_not_depend_on_threads(built, early):
 
 
 def test_calibrated_scores_tell_held_out_items_from_random_ones(built, early):
-    calibrations = choose.calibrate(early, built.validation, config())
-    personal = calibrations[:2]
+    personal = choose.choose(early, built.validation, config()).calibrations[:2]
     assert all(c.slope > 0 for c in personal)
 
 
@@ -91,7 +90,7 @@ def test_the_candidate_has_not_seen_the_test_part_and_the_final_one_has(built):
     assert trained.deployment.last_seq == 0
     assert final.last_seq == built.last_seq
     for mine, last in zip(trained.deployment.members, final.members, strict=True):
-        assert (mine.slope, mine.intercept, mine.weight) == (last.slope, last.intercept, last.weight)
+        assert (mine.curve, mine.weight) == (last.curve, last.weight)
     part = built.test
     users = part.targets.users
     seen_later = [of_model(d.members[0].scorer, part, users, 5, settings) for d in (trained.deployment, final)]

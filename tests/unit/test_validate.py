@@ -94,7 +94,7 @@ def test_a_candidate_that_loses_against_popularity_is_refused_or_forced(built, t
 
 def test_a_candidate_worse_than_the_live_one_is_refused_beyond_the_tolerance(built, trained):
     live = trained.deployment  # has learned from nothing of the test part
-    popular = choose.Choice(trained.choice.calibrations, (0.0, 0.0, 1.0), float("nan"), 0, 0)
+    popular = msgspec.structs.replace(trained.choice, weights=(0.0, 0.0, 1.0))
     weak = msgspec.structs.replace(trained, deployment=choose.with_choice(live, popular))
     report = validate.run(built, weak, config(), live=live)
     assert report.live is not None
