@@ -6,7 +6,7 @@ import os
 from datetime import datetime
 from pathlib import Path
 
-from recengine.cli import commands, demo, evaluate, features, live, operate, serve
+from recengine.cli import commands, demo, evaluate, features, live, operate, serve, tune
 from recengine.jobs.evaluate import PROTOCOLS
 
 __all__ = ("build",)
@@ -94,6 +94,7 @@ def build() -> argparse.ArgumentParser:
     verb.add_argument("--filter", metavar="EXPR")
 
     _evaluate(verbs)
+    _tune(verbs)
     _features(verbs)
     _live(verbs)
 
@@ -136,6 +137,21 @@ def _evaluate(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     verb.add_argument("--at", type=int, default=20)
     verb.add_argument("--seed", type=int, default=0)
     verb.add_argument("--threads", type=int, default=_threads(), help="0 = all cores")
+
+
+def _tune(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = _verb(verbs, "tune", "search better settings of a model, on a validation part", tune.tune, directory=False)
+    verb.add_argument("dir", nargs="?", type=Path, help="the data directory; none with --train")
+    verb.add_argument("--train", nargs="+", metavar="FILE", help="files instead; nothing of a test side is looked at")
+    verb.add_argument("--columns", nargs="+", default=[], metavar="ROLE=COLUMN")
+    verb.add_argument("--model", help="name of a `[[model]]`, with --train its kind (default: the first one, als)")
+    verb.add_argument("--trials", type=int, default=27, metavar="N", help="settings to try (default: 27)")
+    verb.add_argument("--file", type=Path, help="takes a line for each trial (default: tune-MODEL.jsonl)")
+    verb.add_argument("--resume", action="store_true", help="go on with what the file holds")
+    verb.add_argument("--out", type=Path, metavar="TOML", help="write the configuration with the best settings there")
+    verb.add_argument("--at", type=int, help="cut-off of the metric (default: `training.at`)")
+    verb.add_argument("--seed", type=int, help="(default: `training.seed`)")
+    verb.add_argument("--threads", type=int, default=_threads(), help="cores to train with; 0 = as configured")
 
 
 def _features(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

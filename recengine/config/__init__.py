@@ -49,11 +49,14 @@ from recengine.config.sources import Cleaning, Expectation, Source
 from recengine.config.spans import microseconds
 from recengine.config.storage import Storage
 from recengine.config.training import Training
+from recengine.config.tune import KINDS as TUNED
+from recengine.config.tune import RANGES, Tune, checked
 from recengine.errors import ConfigInvalid
 
 __all__ = (
     "DEFAULT_CANDIDATES",
     "DEFAULT_EVENTS",
+    "RANGES",
     "Alike",
     "Als",
     "BestOfModels",
@@ -90,6 +93,7 @@ __all__ = (
     "Training",
     "TransformKind",
     "TrendingItems",
+    "Tune",
     "UserKnn",
     "commented",
     "favourites",
@@ -123,6 +127,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cleaning: Cleaning = Cleaning()
     features: Features = Features()
     feature: tuple[FeatureConfig, ...] = ()
+    tune: tuple[Tune, ...] = ()
 
     def __post_init__(self) -> None:
         for what, names in (
@@ -143,6 +148,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if taken:
             raise ValueError(f"`[[model]]` cannot be called {taken[0]}: a candidate source of recengine is")
         self._check_sources()
+        kinds = dict(TUNED) | {m.name: type(m) for m in self.model}
+        for tune in self.tune:
+            if tune.model not in kinds:
+                raise ValueError(f"`[[tune]]` of {tune.model!r}: no `[[model]]` has this name, and no kind is called so")
+            checked(tune, kinds[tune.model])
         if not any(m.weight > 0 for m in self.model):
             raise ValueError("at least one `[[model]]` needs weight > 0")
 
@@ -254,8 +264,15 @@ def _fields(table: msgspec.Struct) -> list[str]:
         if value is None:
             lines.append(f"# {name} ={comment}")
         else:
-            lines.append(f"{name} = {msgspec.json.encode(value).decode()}{comment}")
+            lines.append(f"{name} = {_written(value)}{comment}")
     return lines
+
+
+def _written(value: Any) -> str:
+    """Write a value as TOML, which for all but tables is JSON."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_written(key)} = {_written(one)}" for key, one in value.items()) + "}"
+    return msgspec.json.encode(value).decode()
 
 
 def _meaning(hint: Any) -> str:

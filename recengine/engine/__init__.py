@@ -24,10 +24,11 @@ from recengine.engine.held import shut
 from recengine.engine.pulling import Pulling
 from recengine.engine.records import Records
 from recengine.errors import BadArtifact, StoreCorrupt
-from recengine.offline import cycle
+from recengine.offline import build, cycle, tune
 from recengine.offline import incremental as incremental_cycle
 from recengine.offline.ingest import IngestReport, ingest
 from recengine.offline.train import Progress
+from recengine.offline.tune import TuneReport
 from recengine.online.recommender import Recommender
 from recengine.store import directory
 from recengine.store.backup import BackupReport, backup
@@ -182,6 +183,31 @@ class Engine(Answers, Pulling, Records, Featured, Definitions):
                 return cycle.train(self._database, self.artifacts, self._config_for(threads), **options)
             finally:  # an error after the switch must not leave the older deployment answering
                 self._follow()
+
+    def tune(
+        self, model: str, file: str | os.PathLike[str], *, threads: int = 0, **options: Any
+    ) -> tuple[TuneReport, Config]:
+        """Search settings of the `[[model]]` called `model`, on a validation part; nothing is deployed.
+
+        Parameters
+        ----------
+        file : takes a line for each trial.
+        threads : as in `train`.
+        options : further keywords of `offline.tune.run`: `trials`, `resume`, `progress`.
+
+        Returns
+        -------
+        what was found, and the configuration with the best settings.
+
+        Raises
+        ------
+        BadUsage : there is no such model, or `file` holds another search.
+        EmptyData : there is too little to learn from.
+        """
+        self._feedback.flush()
+        config = self._config_for(threads)
+        part = build.run(self._database, config).validation  # its targets are before those that the gate judges by
+        return tune.run(part, config, model, Path(file), **options)
 
     def promote(self, version: str) -> None:
         """Make `version` the live deployment."""

@@ -28,7 +28,7 @@ from recengine.store.kinds import family
 from recengine.store.origins import origins
 from recengine.types import F32, I64, NO_TIME, Bools, Catalogue, EventColumns
 
-__all__ = ("Task", "leave_one_out", "split", "validation_part")
+__all__ = ("Task", "leave_one_out", "split", "undivided", "validation_part")
 
 _ROLES = ("user", "item", "order", "value", "type")
 
@@ -72,6 +72,19 @@ def split(train: object, test: object, columns: Mapping[str, str], types: tuple[
         if side.num_rows == 0:
             raise EmptyData(f"{name}: no rows", hint="check the file")
     return _task(sides, types)
+
+
+def undivided(train: object, columns: Mapping[str, str], types: tuple[EventType, ...]) -> Task:
+    """Read a training side alone: all of it is learned from, so only a `validation_part` of it can judge.
+
+    Raises
+    ------
+    SourceUnreadable, BadColumn, EmptyData : as in `split`.
+    """
+    side = _read(train, columns, "train")
+    if side.num_rows == 0:
+        raise EmptyData("train: no rows", hint="check the file")
+    return _task([side], types)
 
 
 def leave_one_out(log: object, columns: Mapping[str, str], types: tuple[EventType, ...]) -> Task:

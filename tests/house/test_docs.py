@@ -63,6 +63,7 @@ def configuration():
         "diversity": [config.Diversity],
         "index": [config.Index],
         "training": [config.Training],
+        "tune": [config.Tune],
         "server": [config.Server],
         "source": [config.Source],
         "expect": [config.Expectation],

@@ -1,0 +1,300 @@
+"""Choosing settings of one model: random search, and successive halving over what a trial costs.
+
+Beside the offline spine. In: a `Part` whose targets come from the training side alone, and ranges. Out: `TuneReport`.
+All of n drawn settings are tried on a small budget, the best third of them on three times as much, and so on up to the
+whole (Jamieson and Talwalkar 2016; a bracket of Hyperband, Li et al. 2018). The budget is the epochs of models that
+have some, else a share of the users. What is configured now is trial 0 and goes to the end, so that the answer is never
+worse than it, on the part that was looked at.
+
+A trial is a pure function of the seed and its number, and each that ends is a line of a file, so a search that was
+stopped goes on where it was.
+"""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from recengine.config import RANGES, Config, Tune
+from recengine.durable import digest_of
+from recengine.errors import BadUsage, ConfigInvalid, EmptyData, SourceUnreadable, TrainingFailed
+from recengine.kernels import cores
+from recengine.metrics.ranking import evaluate
+from recengine.offline.build import Part, rows_of
+from recengine.offline.choose import drawn, targets_of
+from recengine.offline.rank import of_model
+from recengine.offline.train import Progress, fit
+from recengine.types import Interactions
+
+__all__ = ("ETA", "Trial", "TuneReport", "run", "sampled")
+
+ETA = 3
+"""One in so many goes on to so many times the budget."""
+RUNGS = 3
+"""So the smallest budget is a ninth: ALS' 16 epochs become 2."""
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """Some settings, tried on some budget."""
+
+    trial: int
+    budget: float
+    """Share of the epochs, or of the users."""
+    settings: dict[str, Any]
+    score: float | None
+    """`ndcg@at` on the validation part; None = it could not be trained."""
+    seconds: float
+    error: str = ""
+
+
+class TuneReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a search found."""
+
+    model: str
+    kind: str
+    metric: str
+    trials: int
+    fits: int
+    """Trainings in all, of which `resumed` stood in the file."""
+    resumed: int
+    best: dict[str, Any]
+    """What differs from the configuration; empty = nothing was better."""
+    score: float
+    configured: float
+    """The score of the settings as configured."""
+    users: int
+    """Judged by, at the whole budget."""
+    file: str
+    seconds: float
+
+
+class _Head(msgspec.Struct, frozen=True, kw_only=True):
+    """First line of the file: what its trials belong to."""
+
+    model: dict[str, Any]
+    ranges: tuple[Tune, ...]
+    data: str
+    seed: int
+    at: int
+    trials: int
+
+
+def run(
+    part: Part,
+    config: Config,
+    name: str,
+    file: Path,
+    *,
+    trials: int = 27,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> tuple[TuneReport, Config]:
+    """Search settings of the `[[model]]` called `name`; returns the report, and `config` with the best ones.
+
+    Parameters
+    ----------
+    part : what to learn from, and what to judge by. `training.at`, `seed`, `threads` and `max_users` hold.
+    file : takes a line of JSON for each trial, as soon as it ended; must not exist, unless `resume`.
+    trials : settings to try, what is configured included.
+    progress : is told what is going on; raising from it, as Ctrl-C does, leaves what is done in `file`.
+
+    Raises
+    ------
+    BadUsage : there is no such model, nothing to try, or `file` holds another search.
+    EmptyData : the part has nothing to judge by.
+    SourceUnreadable : `file` cannot be read.
+    """
+    start = time.perf_counter()
+    number = _number(config, name, trials)
+    model = config.model[number]
+    tag = str(type(model).__struct_config__.tag)
+    ranges = _ranges(config, name, tag)
+    if len(part.targets.items) == 0:
+        raise EmptyData("tune: nobody has an item to judge by", hint="ingest more events")
+    head = _Head(
+        model=msgspec.to_builtins(model),
+        ranges=ranges,
+        data=_fingerprint(part),
+        seed=config.training.seed,
+        at=config.training.at,
+        trials=trials,
+    )
+    done = _known(file, head, resume=resume)
+    resumed, fits = len(done), 0
+    candidates = list(range(trials))
+    budgets = _budgets(trials)
+    total = sum(_kept(trials, rung) for rung in range(len(budgets)))
+    for rung, budget in enumerate(budgets):
+        scores: dict[int, float] = {}
+        small = part if "epochs" in model.__struct_fields__ else _shared(part, budget, config.training.seed)
+        for trial in candidates:
+            if progress is not None:
+                progress(f"tune {name}", min(fits, total), total)
+            found = done.get((trial, budget))
+            if found is None:
+                settings = sampled(ranges, head.seed, trial, model)
+                found = _tried(trial, budget, settings, small, config, number)
+                _append(file, found)
+            fits += 1
+            if found.score is not None:
+                scores[trial] = found.score
+            done[trial, budget] = found
+        if not scores:
+            raise TrainingFailed("tune: no trial could be trained: " + done[0, budget].error, hint="look at the ranges")
+        order = sorted(scores, key=lambda trial: (-scores[trial], trial))
+        candidates = sorted({*order[: _kept(trials, rung + 1)], *({0} & scores.keys())})
+    best = order[0]
+    changed = done[best, 1.0].settings
+    tuned = msgspec.convert(msgspec.to_builtins(model) | changed, type(model))
+    report = TuneReport(
+        model=name,
+        kind=tag,
+        metric=f"ndcg@{head.at}",
+        trials=trials,
+        fits=fits,
+        resumed=resumed,
+        best=changed,
+        score=scores[best],
+        configured=scores.get(0, float("nan")),
+        users=len(_judges(part, config)),
+        file=str(file),
+        seconds=time.perf_counter() - start,
+    )
+    models = tuple(tuned if place == number else one for place, one in enumerate(config.model))
+    return report, msgspec.structs.replace(config, model=models)
+
+
+def sampled(ranges: tuple[Tune, ...], seed: int, trial: int, model: Any) -> dict[str, Any]:
+    """Draw settings of one trial; trial 0 changes nothing."""
+    if trial == 0:
+        return {}
+    rng = np.random.default_rng([seed, trial])
+    return {tune.key: _value(tune, rng, model) for tune in ranges}
+
+
+def _value(tune: Tune, rng: np.random.Generator, model: Any) -> Any:
+    if tune.choices is not None:
+        return tune.choices[int(rng.integers(len(tune.choices)))]
+    low, high = float(tune.low or 0.0), float(tune.high or 0.0)
+    share = float(rng.random())
+    value = low * (high / low) ** share if tune.scale == "log" else low + (high - low) * share
+    if isinstance(getattr(model, tune.key), int):
+        return round(value)
+    return float(f"{value:.4g}")  # as one would write it
+
+
+def _number(config: Config, name: str, trials: int) -> int:
+    names = [model.name for model in config.model]
+    if name not in names:
+        raise BadUsage(f"tune: there is no `[[model]]` {name!r}", hint=f"configured: {', '.join(names)}")
+    if not 1 <= trials <= 10_000:
+        raise BadUsage(f"tune: expected 1 to 10,000 trials, got {trials}")
+    return names.index(name)
+
+
+def _ranges(config: Config, name: str, kind: str) -> tuple[Tune, ...]:
+    ours = tuple(tune for tune in config.tune if tune.model in {name, kind})
+    ranges = ours or tuple(tune for tune in RANGES if tune.model == kind)
+    if not ranges:
+        raise BadUsage(f"tune: nothing of {name!r} can be tried", hint="`[[tune]]` in recengine.toml says what")
+    return ranges
+
+
+def _budgets(trials: int) -> tuple[float, ...]:
+    """List the budgets, rising to 1; few trials are not worth a smaller one."""
+    rungs = 1
+    while rungs < RUNGS and trials >= ETA ** (rungs + 1):
+        rungs += 1
+    return tuple(1 / ETA**rung for rung in reversed(range(rungs)))
+
+
+def _kept(trials: int, rung: int) -> int:
+    """Count the trials of a rung."""
+    return max(1, trials // ETA**rung)
+
+
+def _tried(trial: int, budget: float, settings: Mapping[str, Any], part: Part, config: Config, number: int) -> Trial:
+    start = time.perf_counter()
+    model: Any = config.model[number]
+    changes = dict(settings)
+    if "epochs" in model.__struct_fields__:
+        changes["epochs"] = max(1, round(changes.get("epochs", model.epochs) * budget))
+    score, error = None, ""
+    try:
+        tried = msgspec.convert(msgspec.to_builtins(model) | changes | {"weight": 1.0}, type(model))
+        alone = msgspec.structs.replace(config, model=(tried,), tune=())
+        users, at = _judges(part, config), config.training.at
+        scorer = fit(part.data, alone)[0].members[0].scorer
+        lists = of_model(scorer, part, users, at, config, threads=cores(config.training.threads))
+        score = float(evaluate(lists, *targets_of(part.targets, users), at)["ndcg"].mean())
+    except (TrainingFailed, EmptyData, ConfigInvalid, msgspec.ValidationError) as err:
+        error = str(err)
+    return Trial(
+        trial=trial,
+        budget=budget,
+        settings=dict(settings),
+        score=score,
+        seconds=round(time.perf_counter() - start, 3),
+        error=error,
+    )
+
+
+def _judges(part: Part, config: Config) -> Any:
+    return drawn(part.targets.users, config.training.max_users, config.training.seed)
+
+
+def _shared(part: Part, share: float, seed: int) -> Part:
+    """Keep a share of the users, drawn with the seed; the others have done nothing, and rows keep their numbers."""
+    old = part.data.interactions
+    if share >= 1:
+        return part
+    kept = np.random.default_rng(seed).permutation(old.n_users) < max(1, round(share * old.n_users))
+    lengths = np.diff(old.indptr)
+    entries = np.repeat(kept, lengths)
+    indptr = np.concatenate(([0], np.cumsum(np.where(kept, lengths, 0)))).astype(np.int64)
+    values = None if old.values is None else old.values[entries]
+    columns = (old.items[entries], old.weights[entries], old.times[entries], values)
+    rows = Interactions(old.n_users, old.n_items, indptr, *columns)
+    wanted = np.repeat(part.targets.users, np.diff(part.targets.indptr))
+    mine = kept[wanted]
+    targets = rows_of(wanted[mine], part.targets.items[mine], old.n_items)
+    data = msgspec.structs.replace(part.data, interactions=rows)
+    return msgspec.structs.replace(part, data=data, targets=targets)
+
+
+def _fingerprint(part: Part) -> str:
+    rows, targets = part.data.interactions, part.targets
+    arrays = (rows.indptr, rows.items, rows.weights, targets.users, targets.indptr, targets.items)
+    return digest_of("".join(digest_of(np.ascontiguousarray(array).tobytes()) for array in arrays).encode())
+
+
+def _known(file: Path, head: _Head, *, resume: bool) -> dict[tuple[int, float], Trial]:
+    """Read the trials in `file`, or begin it."""
+    first = msgspec.json.encode(head, order="deterministic")
+    try:
+        if not file.exists():
+            file.write_bytes(first + b"\n")
+            return {}
+        if not resume:
+            raise BadUsage(f"{file}: is there already", hint="--resume goes on with it; --file names another one")
+        with file.open("rb") as opened:
+            lines = opened.read().split(b"\n")
+        torn = lines.pop()  # what a crash left of a line; empty where there was none
+        if torn:
+            file.write_bytes(b"".join(line + b"\n" for line in lines))
+        if not lines or lines[0] != first:
+            raise BadUsage(f"{file}: is of another search", hint="model, ranges, data, seed, cut-off or trials differ")
+        known = [msgspec.json.decode(line, type=Trial) for line in lines[1:]]
+    except (OSError, msgspec.DecodeError) as err:
+        if isinstance(err, BadUsage):
+            raise
+        raise SourceUnreadable(f"{file}: {err}", hint="--file names another one") from err
+    return {(trial.trial, trial.budget): trial for trial in known}
+
+
+def _append(file: Path, trial: Trial) -> None:
+    with file.open("ab") as opened:
+        opened.write(msgspec.json.encode(trial) + b"\n")

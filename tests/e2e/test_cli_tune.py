@@ -1,0 +1,61 @@
+"""`recengine tune` and `recengine train --incremental`, as somebody types them."""
+
+import json
+
+import pytest
+
+from recengine.cli import main
+from recengine.config import load
+
+
+@pytest.fixture
+def shop(tmp_path, capsys):
+    folder = tmp_path / "shop"
+    rows = [f"u{u},i{(u * 7 + 3 * i) % 40},{1_760_000_000 + 100 * i + u}" for u in range(60) for i in range(9)]
+    later = [f"u{u},i{(u * 7 + 27) % 40},{1_760_001_500 + u}" for u in range(30)]
+    for name, lines in (("events.csv", rows), ("later.csv", later)):
+        (tmp_path / name).write_text("\n".join(["user_id,item_id,timestamp", *lines]))
+    assert main(["init", str(folder)]) == 0
+    settings = '[[model]]\nkind = "item_knn"\nneighbors = 1\n[[model]]\nkind = "popularity"\n[features]\nenabled = false\n'
+    (folder / "recengine.toml").write_text(settings + "[training]\nat = 5\n")
+    assert main(["ingest", str(folder), "--events", str(tmp_path / "events.csv")]) == 0
+    capsys.readouterr()
+    return folder
+
+
+def test_settings_are_searched_and_written_as_a_configuration_that_loads(shop, tmp_path, capsys):
+    file, out = tmp_path / "t.jsonl", tmp_path / "tuned.toml"
+    asked = ["tune", str(shop), "--model", "item_knn", "--trials", "4", "--file", str(file), "--out", str(out), "--json"]
+    assert main(asked) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["trials"] == 4
+    tuned = load(out)
+    assert {name: getattr(tuned.model[0], name) for name in report["best"]} == report["best"]
+    assert tuned.training == load(shop / "recengine.toml").training
+    assert main(asked) == 2
+    assert json.loads(capsys.readouterr().out)["error"] == "bad-usage"
+    assert main([*asked, "--resume"]) == 0
+    assert json.loads(capsys.readouterr().out)["resumed"] == report["fits"]
+    assert main(["tune", str(shop), "--trials", "1", "--file", str(tmp_path / "u")]) == 0
+    assert "nothing beats what is configured" in capsys.readouterr().out
+
+
+def test_a_directory_and_files_do_not_go_together(shop, tmp_path, capsys):
+    assert main(["tune"]) == 2
+    assert main(["tune", str(shop), "--train", str(tmp_path / "events.csv")]) == 2
+    assert "--train" in capsys.readouterr().err
+
+
+def test_an_increment_is_typed_and_says_when_nothing_is_new(shop, tmp_path, capsys):
+    assert main(["train", str(shop), "--incremental"]) == 1
+    assert "not-trained" in capsys.readouterr().err
+    assert main(["train", str(shop), "--force"]) == 0
+    capsys.readouterr()
+    assert main(["train", str(shop), "--incremental"]) == 0
+    assert "nothing is new" in capsys.readouterr().out
+    assert main(["ingest", str(shop), "--events", str(tmp_path / "later.csv")]) == 0
+    assert main(["train", str(shop), "--incremental"]) == 0
+    told = capsys.readouterr().out
+    assert "30 new events" in told
+    assert "increment 1 on" in told
+    assert main(["train", str(shop), "--incremental", "--force"]) == 2
