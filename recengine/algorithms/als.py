@@ -60,9 +60,12 @@ class Als:
         Raises
         ------
         EmptyData : no entry has a weight above 0.
-        TrainingFailed : a vector is no longer finite.
+        TrainingFailed : a weight is NaN, or a vector is no longer finite.
         """
         rows = data.interactions
+        lost = int(np.isnan(rows.weights).sum())
+        if lost:
+            raise TrainingFailed(f"als: {lost} entries weigh NaN", hint="look at the event weights")
         if not (rows.weights > 0).any():
             raise EmptyData("als: no interaction has a positive weight", hint="ingest events that count as engagement")
         unobserved = _unobserved(self.config, rows)

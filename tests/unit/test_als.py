@@ -180,3 +180,35 @@ def test_a_divergence_is_an_error():
     matrix[0, np.flatnonzero(matrix[0])[0]] = np.inf
     with pytest.raises(TrainingFailed):
         Als(Config(factors=4, epochs=2)).fit(training(matrix))
+
+
+ODD = {
+    "one user": np.array([[1.0, 0.0, 2.0]]),
+    "one item": np.ones((4, 1)),
+    "one of each": np.ones((1, 1)),
+    "a user with every item": np.vstack((np.ones((1, 6)), np.eye(6))),
+    "more factors than rank": np.eye(3) + np.eye(3)[::-1],
+    "zero and negative weights": np.array([[1.0, -2.0, 0.0], [0.0, 1.0, -1.0]]),
+    "one weight": np.full((5, 4), 3.0),
+    "large and tiny weights": np.array([[1e6, 1e-30, 1.0], [1.0, 1.0, 0.0]]),
+}
+
+
+@pytest.mark.parametrize("solver", ["auto", "cg", "exact"])
+@pytest.mark.parametrize("name", ODD)
+def test_odd_data_gives_finite_scores_where_there_are_vectors(name, solver):
+    matrix = ODD[name]
+    n_users, n_items = matrix.shape
+    model = Als(Config(factors=32, epochs=4, solver=solver)).fit(training(matrix))
+    indptr = np.arange(0, (n_users + 1) * n_items, n_items, dtype=np.int64)
+    items = np.tile(np.arange(n_items, dtype=np.int32), n_users)
+    table = model.score(query(matrix, np.arange(n_users), 0), indptr, items).reshape(matrix.shape)
+    engaged = (matrix > 0).any(1)[:, None] & (matrix != 0).any(0)[None, :]
+    np.testing.assert_array_equal(np.isnan(table), ~engaged)
+
+
+def test_a_weight_of_nan_is_an_error_that_says_so():
+    matrix = taste()
+    matrix[0, np.flatnonzero(matrix[0])[0]] = np.nan
+    with pytest.raises(TrainingFailed, match="1 entries weigh NaN"):
+        Als(Config(epochs=1)).fit(training(matrix))
