@@ -19,12 +19,12 @@ from typing import ClassVar, Self
 import numpy as np
 
 from recengine.algorithms.base import Progress
-from recengine.algorithms.item_weights import ItemWeights
-from recengine.algorithms.similarity import any_known, latest, nearest, positive_rows, transposed
+from recengine.algorithms.item_weights import ItemWeights, entries_of
+from recengine.algorithms.similarity import nearest, positive_rows, transposed
 from recengine.config import GraphFilter as GraphFilterConfig
 from recengine.errors import NotFitted
 from recengine.kernels.knn import Csr
-from recengine.types import F32, I32, I64, Bools, Evidence, Mask, Query, TopN, TrainingData
+from recengine.types import F32, F64, I32, I64, Bools, Evidence, Mask, Query, TopN, TrainingData
 
 __all__ = ("GraphFilter",)
 
@@ -32,10 +32,10 @@ __all__ = ("GraphFilter",)
 class GraphFilter:
     """Filter a history by the normalised graph of users and items (Shen et al. 2021, section 5: the linear filter).
 
-    score(u, i) = sum over the history items h, with weight w_h > 0, of w_h * d_h^-1/2 * S_hi * d_i^exponent, where
-    S = R'^T R' and R'_vi = r_vi / sqrt(d_v d_i): r are the weights > 0, and a degree d is the sum of a user's or an
-    item's weights. Of every item h the `neighbors` largest weights are kept. Multiplying all weights by one number
-    changes no order.
+    score(u, i) = sum over the history items h, with weight w_h > 0, of w_h * d_h^-history_exponent * S_hi *
+    d_i^exponent, where S = R'^T R' and R'_vi = r_vi * d_v^(-user_exponent / 2) * d_i^-1/2: r are the weights > 0, and
+    a degree d is the sum of a user's or an item's weights. Of every item h the `neighbors` largest weights are kept.
+    Multiplying all weights by one number changes no order.
     """
 
     kind: ClassVar[str] = "graph_filter"
@@ -55,11 +55,12 @@ class GraphFilter:
         """
         del seed
         users = positive_rows(data.interactions, self.config.history_limit)
-        steps, item_degrees = _normalized(users, data.interactions.n_items)
-        scale = item_degrees[users.cols]
-        rows = transposed(users._replace(values=(steps / scale).astype(np.float32)), len(item_degrees))
-        answer = (steps * scale ** (self.config.exponent - 0.5)).astype(np.float32)
-        ones = np.ones(len(item_degrees), np.float32)
+        own, degrees = _degrees(users, data.interactions.n_items, self.config.user_exponent)
+        scale = degrees[users.cols]
+        asked = own * scale ** -(0.5 + self.config.history_exponent)
+        rows = transposed(users._replace(values=asked.astype(np.float32)), len(degrees))
+        answer = (own * scale ** (self.config.exponent - 0.5)).astype(np.float32)
+        ones = np.ones(len(degrees), np.float32)
         k = self.config.neighbors
         found = nearest(rows, users._replace(values=answer), ones, k, 0.0, threads=threads, progress=progress)
         self._learned = ItemWeights.of(found, (np.diff(rows.indptr) > 0).astype(np.uint8))
@@ -104,16 +105,13 @@ class GraphFilter:
 
     def _entries(self, query: Query) -> tuple[Csr, Bools]:
         """Return the history entries that count, and which rows have one that this model knows (B,)."""
-        held: tuple[Csr, Bools] | None = query.prepared.get(id(self))
-        if held is None:
-            entries = latest(query.history, self.config.history_limit)
-            held = query.prepared[id(self)] = entries, any_known(entries, self._fitted().known)
-        return held
+        known = self._fitted().known
+        return entries_of(query, id(self), self.config.history_limit, "plain", known)
 
 
-def _normalized(users: Csr, n_items: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return each entry over the root of its user's degree, float64 (nnz,), and the degrees of the items (n_items,)."""
+def _degrees(users: Csr, n_items: int, exponent: float) -> tuple[F64, F64]:
+    """Return each entry times d ** (-exponent / 2) of its user, (nnz,), and the degrees of the items, (n_items,)."""
     weights = users.values.astype(np.float64)
     owner = np.repeat(np.arange(users.n), np.diff(users.indptr))
     user_degrees = np.bincount(owner, weights, minlength=users.n)
-    return weights / np.sqrt(user_degrees[owner]), np.bincount(users.cols, weights, minlength=n_items)
+    return weights * user_degrees[owner] ** (-exponent / 2), np.bincount(users.cols, weights, minlength=n_items)

@@ -15,12 +15,17 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from recengine.algorithms.similarity import check_csr, check_shapes, silence
+from recengine.algorithms.similarity import any_known, check_csr, check_shapes, latest, silence, strength
 from recengine.artifacts.arrays import read_arrays, write_arrays
-from recengine.kernels.knn import Csr, sum_at, sum_top
-from recengine.types import F32, I32, I64, Bools, Evidence, Mask, TopN
+from recengine.kernels.knn import Csr, Weighting, sum_at, sum_top
+from recengine.kernels.ridge import sums, sums_at
+from recengine.kernels.topk import topk
+from recengine.types import F32, I32, I64, Bools, Evidence, Mask, Query, TopN
 
-__all__ = ("ItemWeights",)
+__all__ = ("DenseWeights", "ItemWeights", "entries_of")
+
+BATCH = 256
+"""Rows of dense scores held at a time."""
 
 
 class ItemWeights(NamedTuple):
@@ -101,3 +106,90 @@ class ItemWeights(NamedTuple):
         near = check_csr(f"{folder.name}/neighbors", rows, len(indptr) - 1, signed=signed)
         check_shapes(folder, known=known.dtype == np.uint8 and known.shape == (near.n,))
         return cls(near, known)
+
+
+class DenseWeights(NamedTuple):
+    """The same, where every item says something of every other."""
+
+    rows: F32
+    """(n_items, n_items), 0 on the diagonal."""
+    known: Mask
+    """(n_items,) 1 = had a positive entry in training."""
+
+    def recommend(self, entries: Csr, n: int, mask: Mask, *, threads: int) -> TopN:
+        """Pick the n best items with a score > 0 for every row of `entries`; (B, n).
+
+        Cost: items x entries of the row; a batch is answered a few rows at a time.
+        """
+        width = len(self.known)
+        out = TopN(np.empty((entries.n, n), np.int32), np.empty((entries.n, n), np.float32))
+        for start in range(0, entries.n, BATCH):
+            stop = min(start + BATCH, entries.n)
+            some = entries._replace(indptr=entries.indptr[start : stop + 1])
+            scores = sums(some, self.rows, threads=threads)
+            scores[~(scores > 0)] = np.nan
+            found = topk(scores, n, np.ascontiguousarray(mask[start:stop, :width]), threads=threads)
+            out.items[start:stop], out.scores[start:stop] = found.items, found.scores
+        return out
+
+    def score(self, entries: Csr, usable: Bools, indptr: I64, items: I32, *, threads: int) -> F32:
+        """Score given items; rows that are not `usable` (B,) get NaN; see `Scorer.score`."""
+        found = sums_at(entries, self.rows, indptr, items, threads=threads)
+        np.maximum(found, np.float32(0), out=found)  # NaN stays
+        inside = np.minimum(np.maximum(items, 0), max(len(self.known) - 1, 0))
+        found[self.known[inside] == 0] = np.nan
+        return silence(found, indptr, usable)
+
+    def explain(self, entries: Csr, row: int, item: int, top: int) -> tuple[Evidence, ...]:
+        """Name the history items that a score comes from, with their exact shares, strongest first."""
+        if not (0 <= item < len(self.known) and self.known[item]):
+            return ()
+        here = slice(int(entries.indptr[row]), int(entries.indptr[row + 1]))
+        pairs = zip(entries.cols[here].tolist(), entries.values[here].tolist(), strict=True)
+        shares = [
+            Evidence("because_of", owned, weight * float(self.rows[owned, item]))
+            for owned, weight in pairs
+            if 0 <= owned < len(self.known) and weight > 0 and self.rows[owned, item] != 0
+        ]
+        return tuple(sorted(shares, key=lambda share: -share.weight)[:top])
+
+    def similar_items(self, items: I32, n: int) -> TopN:
+        """Pick the n items that each of `items` speaks for most, where the weight is > 0; none of an unseen item."""
+        inside = (items >= 0) & (items < len(self.known))
+        rows = self.rows[np.where(inside, items, 0)]
+        rows[~inside[:, None] | ~(rows > 0)] = np.nan
+        return topk(rows, n)
+
+    def save(self, folder: Path) -> None:
+        """Write the rows into `folder`."""
+        write_arrays(folder, weights=self.rows, known=self.known)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote, memory-mapped.
+
+        Raises
+        ------
+        BadArtifact : a file is missing or damaged.
+        """
+        rows, known = read_arrays(folder, "weights", "known")
+        n = len(known) if known.ndim == 1 else -1
+        check_shapes(
+            folder,
+            known=known.dtype == np.uint8 and known.ndim == 1,
+            weights=rows.dtype == np.float32 and rows.shape == (n, n) and bool(np.isfinite(rows).all()),
+        )
+        return cls(rows, known)
+
+
+def entries_of(query: Query, key: int, limit: int, weighting: Weighting, known: Mask) -> tuple[Csr, Bools]:
+    """Return how much each of a history's `limit` latest entries speaks, and which rows have one that counts (B,).
+
+    Kept in `query.prepared` under `key`, the model's `id`: one request asks twice.
+    """
+    held: tuple[Csr, Bools] | None = query.prepared.get(key)
+    if held is None:
+        history = latest(query.history, limit)
+        entries = Csr(history.indptr, history.cols, strength(history.values, weighting))
+        held = query.prepared[key] = entries, any_known(entries, known)
+    return held

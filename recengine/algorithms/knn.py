@@ -15,8 +15,8 @@ from typing import ClassVar, Self
 import numpy as np
 
 from recengine.algorithms.base import Progress
-from recengine.algorithms.item_weights import ItemWeights
-from recengine.algorithms.similarity import any_known, latest, nearest, positive_rows, space_of, strength, transposed
+from recengine.algorithms.item_weights import ItemWeights, entries_of
+from recengine.algorithms.similarity import nearest, positive_rows, space_of, transposed
 from recengine.config import ItemKnn as ItemKnnConfig
 from recengine.errors import NotFitted
 from recengine.kernels.knn import Csr
@@ -108,9 +108,5 @@ class ItemKnn:
 
     def _entries(self, query: Query) -> tuple[Csr, Bools]:
         """Return how much each history entry speaks, and which rows have one that this model knows (B,)."""
-        held: tuple[Csr, Bools] | None = query.prepared.get(id(self))
-        if held is None:
-            history = latest(query.history, self.config.history_limit)
-            entries = Csr(history.indptr, history.cols, strength(history.values, self.config.weighting))
-            held = query.prepared[id(self)] = entries, any_known(entries, self._fitted().known)
-        return held
+        known = self._fitted().known
+        return entries_of(query, id(self), self.config.history_limit, self.config.weighting, known)

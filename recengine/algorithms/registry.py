@@ -4,6 +4,7 @@ from typing import Any
 
 from recengine.algorithms.als import Als
 from recengine.algorithms.bpr import Bpr
+from recengine.algorithms.ease import Ease
 from recengine.algorithms.graph_filter import GraphFilter
 from recengine.algorithms.knn import ItemKnn
 from recengine.algorithms.neural import NeuralCf
@@ -18,6 +19,7 @@ __all__ = ("ALGORITHMS", "create")
 ALGORITHMS: dict[str, Any] = {
     Als.kind: Als,
     Bpr.kind: Bpr,
+    Ease.kind: Ease,
     GraphFilter.kind: GraphFilter,
     ItemKnn.kind: ItemKnn,
     NeuralCf.kind: NeuralCf,

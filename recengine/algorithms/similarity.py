@@ -29,6 +29,7 @@ __all__ = (
     "silence",
     "space_of",
     "strength",
+    "taken",
     "transposed",
 )
 
@@ -125,22 +126,31 @@ def space_of(rows: Csr, n_features: int, weighting: Weighting) -> tuple[Space, C
 
 
 def nearest(
-    rows: Csr, postings: Csr, norms: F32, k: int, shrinkage: float, *, threads: int, progress: Progress | None
-) -> Iterator[TopN]:
+    rows: Csr, postings: Csr, norms: F32, k: int, shrinkage: float, *,
+    threads: int, progress: Progress | None, members: I32 | None = None,
+) -> Iterator[TopN]:  # fmt: skip
     """Find the k nearest other members of every member, `CHUNK` rows at a time, in order; row m of `rows` is member m.
 
-    See `kernels.knn.neighbors`. Why in chunks: whoever drops the padding at once holds what was found and no more.
+    See `kernels.knn.neighbors`. `members` (int32, ascending) asks for these alone. Why in chunks: whoever drops the
+    padding at once holds what was found and no more.
     """
-    n = rows.n
-    own = np.arange(n, dtype=np.int32)
-    for start in range(0, n, CHUNK):
-        stop = min(start + CHUNK, n)
-        some = Csr(rows.indptr[start : stop + 1], rows.cols, rows.values)
-        yield neighbors(
-            some, own[start:stop], norms[start:stop], postings, norms, k, shrinkage=shrinkage, threads=cores(threads)
-        )
+    asked = np.arange(rows.n, dtype=np.int32) if members is None else members
+    for start in range(0, len(asked), CHUNK):
+        own = asked[start : start + CHUNK]
+        some = Csr(rows.indptr[start : start + len(own) + 1], rows.cols, rows.values)
+        if members is not None:
+            some = taken(rows, own)
+        yield neighbors(some, own, norms[own], postings, norms, k, shrinkage=shrinkage, threads=cores(threads))
         if progress is not None:
-            progress(stop, n)
+            progress(start + len(own), len(asked))
+
+
+def taken(rows: Csr, which: I32 | I64) -> Csr:
+    """Copy some rows out."""
+    lengths = np.diff(rows.indptr)[which]
+    indptr = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+    flat = np.repeat(rows.indptr[which] - indptr[:-1], lengths) + np.arange(indptr[-1])
+    return Csr(indptr, rows.cols[flat], rows.values[flat])
 
 
 def check_csr(name: str, csr: Csr, n_cols: int, *, signed: bool = False) -> Csr:

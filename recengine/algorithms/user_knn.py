@@ -21,6 +21,7 @@ from recengine.algorithms.similarity import (
     silence,
     space_of,
     strength,
+    taken,
 )
 from recengine.artifacts.arrays import read_arrays, write_arrays
 from recengine.config import UserKnn as UserKnnConfig
@@ -187,7 +188,7 @@ class UserKnn:
         if len(fresh):
             entries = latest(query.history, self.config.history_limit)
             if len(fresh) < len(rows):
-                entries = _taken(entries, fresh)
+                entries = taken(entries, fresh)
             values, norms = unit_rows(entries, space.rarity, weighting=self.config.weighting, average=space.average)
             own = np.where(trained[fresh], query.users[fresh], -1).astype(np.int32)
             near = neighbors(
@@ -203,10 +204,3 @@ def _as_rows(near: TopN) -> Csr:
     """See padded neighbours as sparse rows; the kernels pass over -1."""
     width = near.items.shape[1]
     return Csr(np.arange(len(near.items) + 1, dtype=np.int64) * width, near.items.ravel(), near.scores.ravel())
-
-
-def _taken(rows: Csr, which: I64) -> Csr:
-    lengths = np.diff(rows.indptr)[which]
-    indptr = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-    flat = np.repeat(rows.indptr[which] - indptr[:-1], lengths) + np.arange(indptr[-1])
-    return Csr(indptr, rows.cols[flat], rows.values[flat])

@@ -24,6 +24,8 @@ VARIANTS = [
     ("user_knn", {}),
     ("user_knn", {"neighbors": 2, "weighting": "bm25", "shrinkage": 0.0}),
     ("user_knn", {"history_limit": 2, "weighting": "plain"}),
+    ("ease", {"regularization": 3.0}),
+    ("ease", {"inverse": "sparse", "neighbors": 4, "regularization": 3.0}),
     ("graph_filter", {}),
     ("graph_filter", {"neighbors": 2, "exponent": -1.0}),
     ("graph_filter", {"exponent": 1.0, "history_limit": 2}),

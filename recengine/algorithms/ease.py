@@ -1,0 +1,233 @@
+"""EASE: linear item-item weights, each item explained by all others at once; in closed form, or sparse for more items.
+
+Offline spine: `fit` takes the interactions. Online spine: `recommend` and `score` take a batch of histories; what a
+score of 0.0 or NaN means is said in `algorithms/item_weights.py`. Entries with weight <= 0 are no vote.
+
+Exact: B = I - P / diag(P) with P = (X^T X + lambda I)^-1 (Steck 2019). Sparse: column j of B is the ridge regression
+of item j on all other items; done on its `neighbors` most similar items alone it needs no large matrix (the idea of a
+sparse approximate inverse, as in SANSA: Spisak et al. 2023; here each small system is solved exactly). With all items
+as neighbours both are the same.
+
+Why float64 for the inverse: popular items make X^T X / lambda large, and half the digits of float32 are gone by then.
+Why memory is asked for first: see `kernels/memory.py`.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar, NamedTuple, Self
+
+import numpy as np
+from scipy.linalg import lapack
+
+from recengine.algorithms.base import Progress
+from recengine.algorithms.item_weights import DenseWeights, ItemWeights, entries_of
+from recengine.algorithms.similarity import nearest, positive_rows, space_of, strength, transposed
+from recengine.config import Ease as EaseConfig
+from recengine.errors import BadArtifact, NotFitted, TrainingFailed
+from recengine.kernels import cores
+from recengine.kernels.knn import Csr
+from recengine.kernels.memory import available_bytes
+from recengine.kernels.ridge import gram, regress, weights
+from recengine.types import F32, F64, I32, I64, Bools, Evidence, Mask, Query, TopN, TrainingData
+
+__all__ = ("Ease", "inverted")
+
+WEIGHTING = "tfidf"
+"""An entry of weight w counts sqrt(w), in training as in a history; what is rare is left to the regression."""
+
+
+class _Histories(NamedTuple):
+    """X, scaled so that the mean square of an entry is 1: `regularization` counts entries, whatever the weights are."""
+
+    users: Csr
+    items: Csr
+    known: Mask
+
+
+class Ease:
+    """Score by linear item-item weights that were fitted to the histories themselves (Steck 2019).
+
+    score(u, i) = sum over the history items h, with weight w_h > 0, of sqrt(w_h) * B[h, i], cut at 0, where B is the
+    least-squares solution of X B = X with a zero diagonal and lambda |B|^2, over entries sqrt(w). `regularization` is
+    lambda in units of the mean square of an entry.
+    """
+
+    kind: ClassVar[str] = "ease"
+
+    def __init__(self, config: EaseConfig) -> None:
+        self.config = config
+        self._learned: DenseWeights | ItemWeights | None = None
+
+    def fit(self, data: TrainingData, *, seed: int = 0, threads: int = 0, progress: Progress | None = None) -> Self:
+        """Solve for the weights. Nothing is random: `seed` changes nothing.
+
+        Cost: exact n_items^3 multiply-adds and 12 n_items^2 bytes; sparse as `kernels.ridge.regress`. Measured in
+        bench/ease.py.
+
+        Raises
+        ------
+        EmptyData : no entry has weight > 0.
+        TrainingFailed : the exact form does not fit in memory, or the matrix is not positive definite to float64.
+        """
+        del seed
+        found = self._histories(data)
+        if self._exact(data.interactions.n_items):
+            self._learned = self._solved(found, cores(threads), progress)
+        else:
+            best = self._regressed(found, np.arange(found.items.n, dtype=np.int32), threads, progress)
+            self._learned = ItemWeights(_by_source(*best, found.items.n), found.known)
+        return self
+
+    def update(self, data: TrainingData, users: I32, items: I32, *, threads: int = 0) -> Self:
+        """Return a new model that knows `data`; see `Incremental.update`.
+
+        The sparse form regresses again what changed, and what is most like an item that is new; all else stays as it
+        was. The exact form has no shorter way than a fit.
+        """
+        del users
+        held, n_items = self._fitted(), data.interactions.n_items
+        model = type(self)(self.config)
+        if isinstance(held, DenseWeights) or self._exact(n_items):
+            return model.fit(data, threads=threads)
+        found = self._histories(data)
+        new = items[(items >= held.near.n) | (held.known[np.minimum(items, held.near.n - 1)] == 0)]
+        beside = [best.items[best.items >= 0] for best in self._near(found, new, threads, None)]
+        targets = np.unique(np.concatenate([items, *beside])).astype(np.int32)
+        source, target, value = self._regressed(found, targets, threads, None)
+        kept = ~np.isin(held.near.cols, targets)
+        rows = np.repeat(np.arange(held.near.n, dtype=np.int32), np.diff(held.near.indptr))[kept]
+        parts = (source, rows), (target, held.near.cols[kept]), (value, held.near.values[kept])
+        model._learned = ItemWeights(_by_source(*map(np.concatenate, parts), n_items), found.known)  # noqa: SLF001 - its own class
+        return model
+
+    def recommend(self, query: Query, n: int, mask: Mask, *, threads: int = 1) -> TopN:
+        """Pick the n best items with a score > 0; see `Scorer.recommend`."""
+        return self._fitted().recommend(self._entries(query)[0], n, mask, threads=threads)
+
+    def score(self, query: Query, indptr: I64, items: I32, *, threads: int = 1) -> F32:
+        """Score given items; see `Scorer.score`."""
+        return self._fitted().score(*self._entries(query), indptr, items, threads=threads)
+
+    def explain(self, query: Query, row: int, item: int, top: int = 3) -> tuple[Evidence, ...]:
+        """Name the history items that the score comes from, with their exact shares (some < 0), strongest first."""
+        return self._fitted().explain(self._entries(query)[0], row, item, top)
+
+    def similar_items(self, items: I32, n: int) -> TopN:
+        """Pick the n items that each speaks for most."""
+        return self._fitted().similar_items(items, n)
+
+    def save(self, folder: Path) -> None:
+        """Write the weights into `folder`."""
+        self._fitted().save(folder)
+
+    @classmethod
+    def load(cls, config: EaseConfig, folder: Path) -> Self:
+        """Read what `save` wrote, memory-mapped.
+
+        Raises
+        ------
+        BadArtifact : a file is missing or damaged.
+        """
+        forms = (folder / "weights.npy").exists(), (folder / "indptr.npy").exists()
+        if forms[0] == forms[1]:
+            raise BadArtifact(f"{folder.name}: expected weights.npy or indptr.npy", hint="train again, or roll back")
+        model = cls(config)
+        model._learned = DenseWeights.load(folder) if forms[0] else ItemWeights.load(folder, signed=True)
+        return model
+
+    def _fitted(self) -> DenseWeights | ItemWeights:
+        if self._learned is None:
+            raise NotFitted(f"{self.config.name}: asked before it was fitted or loaded", hint="call fit or load first")
+        return self._learned
+
+    def _entries(self, query: Query) -> tuple[Csr, Bools]:
+        """Return how much each history entry speaks, and which rows have one that this model knows (B,)."""
+        return entries_of(query, id(self), self.config.history_limit, WEIGHTING, self._fitted().known)
+
+    def _exact(self, n_items: int) -> bool:
+        return self.config.inverse == "exact" or (self.config.inverse == "auto" and n_items <= self.config.exact_up_to)
+
+    def _histories(self, data: TrainingData) -> _Histories:
+        users = positive_rows(data.interactions, self.config.history_limit)
+        values = strength(users.values, WEIGHTING).astype(np.float64)
+        scale = 1 / float(np.sqrt(np.mean(np.square(values))))
+        users = users._replace(values=(scale * values).astype(np.float32))
+        items = transposed(users, data.interactions.n_items)
+        return _Histories(users, items, (np.diff(items.indptr) > 0).astype(np.uint8))
+
+    def _solved(self, found: _Histories, threads: int, progress: Progress | None) -> DenseWeights:
+        n = found.items.n
+        need, free = 12 * n * n, available_bytes()
+        if free is not None and need > free:
+            raise TrainingFailed(
+                f"{self.config.name}: the inverse over {n:,} items takes {need / 1e9:,.1f} GB, "
+                f"{free / 1e9:,.1f} GB are free",
+                hint='set inverse = "sparse" or a lower exact_up_to',
+            )
+        matrix = gram(found.users, found.items, threads=threads)
+        matrix.flat[:: n + 1] += self.config.regularization
+        if progress is not None:
+            progress(1, 3)
+        if not inverted(matrix):
+            raise self._singular(f"X^T X over {n:,} items")
+        if progress is not None:
+            progress(2, 3)
+        rows = weights(matrix, threads=threads)
+        if progress is not None:
+            progress(3, 3)
+        return DenseWeights(rows, found.known)
+
+    def _near(self, found: _Histories, targets: I32, threads: int, progress: Progress | None) -> Iterator[TopN]:
+        """Find what each target is regressed on: the items nearest by cosine, shrunk as the regression shrinks."""
+        space, unit = space_of(found.items, found.users.n, "plain")
+        shrinkage = self.config.regularization
+        k = min(self.config.neighbors, max(found.items.n - 1, 1))
+        return nearest(
+            unit, space.postings, space.norms, k, shrinkage, threads=threads, progress=progress, members=targets
+        )
+
+    def _regressed(
+        self, found: _Histories, targets: I32, threads: int, progress: Progress | None
+    ) -> tuple[I32, I32, F32]:
+        """Regress the targets; returns source and target item, int32, and weight, float32, of what is not 0."""
+        sources, goals, values = [np.empty(0, np.int32)], [np.empty(0, np.int32)], [np.empty(0, np.float32)]
+        done = 0
+        for best in self._near(found, targets, threads, progress):
+            some = targets[done : done + len(best.items)]
+            done += len(some)
+            value, failed = regress(
+                found.users, found.items, some, best.items, self.config.regularization, threads=cores(threads)
+            )
+            if failed:
+                raise self._singular(f"the regressions of {failed} items")
+            real = (best.items >= 0) & (value != 0)
+            sources.append(best.items[real])
+            goals.append(np.repeat(some, real.sum(axis=1)))
+            values.append(value[real])
+        return np.concatenate(sources), np.concatenate(goals), np.concatenate(values)
+
+    def _singular(self, what: str) -> TrainingFailed:
+        return TrainingFailed(
+            f"{self.config.name}: {what} cannot be solved with regularization {self.config.regularization:g}",
+            hint="raise regularization",
+        )
+
+
+def inverted(matrix: F64) -> bool:
+    """Invert a symmetric positive definite matrix in place, into its upper triangle; False = it is not, to float64.
+
+    float64 (n, n), C order; n^3 / 3 multiply-adds for LAPACK's dpotrf and 2 n^3 / 3 for dpotri. The lower triangle is
+    left as it comes.
+    """
+    turned = matrix.T  # in Fortran order nothing is copied, and its lower triangle is our upper one
+    _, bad = lapack.dpotrf(turned, lower=1, clean=0, overwrite_a=1)
+    if bad == 0:
+        _, bad = lapack.dpotri(turned, lower=1, overwrite_c=1)
+    return bool(bad == 0)
+
+
+def _by_source(source: I32, target: I32, value: F32, n_items: int) -> Csr:
+    """Lay weights out as rows by their source, best first, ties to the lower target."""
+    order = np.lexsort((target, -value, source))
+    indptr = np.concatenate(([0], np.cumsum(np.bincount(source, minlength=n_items)))).astype(np.int64)
+    return Csr(indptr, target[order], value[order])
