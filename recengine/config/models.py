@@ -120,7 +120,7 @@ class GraphFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     confidence_threshold: Confidence = 0.5
     exponent: Annotated[float, Meta(ge=-1, le=1, description="popular items weigh degree ** this in the answer")] = 0.2
     history_exponent: Annotated[float, Meta(ge=0, le=1, description="popular items of a history weigh degree ** -this")] = 0.2
-    user_exponent: Annotated[float, Meta(ge=0, le=2, description="busy users weigh degree ** -this; 1 = the normalised graph")] = 0.6
+    user_exponent: Annotated[float, Meta(ge=0, le=2, description="busy users weigh degree ** -this; 1 = the normalised graph")] = 0.7
     neighbors: Annotated[Positive, Meta(description="weights kept of every item")] = 500
     history_limit: Annotated[Positive, Meta(description="latest items of a user that count, in training and serving")] = 1000
 

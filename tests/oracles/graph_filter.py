@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def weights(matrix, exponent, history_exponent=0.2, user_exponent=0.6):
+def weights(matrix, exponent, history_exponent=0.2, user_exponent=0.7):
     """Weigh items by items: W[h, i] = d_h^-history_exponent S[h, i] d_i^exponent, 0 on the diagonal.
 
     `matrix` (users, items), entries not > 0 count nothing; degrees are sums of weights. Rows and columns of items
