@@ -1,14 +1,15 @@
 """Demographic affinity: what people with the same attributes engage with; a source for users without a history.
 
 Stands beside the models (it is no `[[model]]`): fitted offline from user attributes and interactions, asked online
-for cold users. In: `TrainingData`. Out: per group (attribute, value) a shrunken lift of every candidate item, summed
-over the groups a user is in.
+for cold users. In: `TrainingData`. Out: per group a shrunken lift of every candidate item, summed over the groups a
+user is in. A group is a value of an attribute, or a pair of values of two attributes (`algorithms/shrinkage.py`).
 
 Why lifts and not plain rates: a group's own list by rate is nearly the popular list; the lift says how far the group
 departs from it, and the popularity enters once, however many attributes are known (naive Bayes).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +18,7 @@ import numpy as np
 from scipy import sparse
 
 from recengine.algorithms.groups import Attribute, attribute_of, memberships
+from recengine.algorithms.shrinkage import MOST_STRENGTH, Level, cross, of_cells, of_values
 from recengine.artifacts.arrays import read_arrays, write_arrays
 from recengine.errors import BadArtifact, ConfigInvalid, NotFitted, ShapeError
 from recengine.types import F32, F64, I32, I64, Evidence, Mask, TopN, TrainingData
@@ -29,11 +31,17 @@ MAX_CANDIDATES = 8192
 """All groups together; bounds a request to one pass over so many float32 a group."""
 MAX_GROUPS = 1000
 """Labels of one attribute; lifts take 4 x candidates bytes each."""
-_ARRAYS = ("candidates", "prior", "lifts", "user_indptr", "user_groups")
+MAX_CELLS = 1000
+"""Cells of all pairs of attributes."""
+_ARRAYS = ("candidates", "prior", "lifts", "user_indptr", "user_groups", "pairs")
 
 
 class _Learned(msgspec.Struct, frozen=True):
-    """Candidates int32 (C,) ascending; prior float32 (C,) and lifts float32 (G, C), both logs; users' groups as CSR."""
+    """Candidates int32 (C,) ascending; prior float32 (C,) and lifts float32 (G, C), both logs; users' groups as CSR.
+
+    Groups are the values of attribute after attribute, then the cells of pair after pair: `pairs` int32 (P, 2) names
+    two attributes, first < second, and value b of the second in value a of the first is cell a * size of second + b.
+    """
 
     attributes: tuple[Attribute, ...]
     candidates: I32
@@ -41,15 +49,15 @@ class _Learned(msgspec.Struct, frozen=True):
     lifts: F32
     user_indptr: I64
     user_groups: I32
+    pairs: I32
 
 
 class Demographic:
     """Recommend to a user by attributes alone: log p(item) + sum over the user's groups of log lift(group, item).
 
-    The lift of an item in a group is observed over expected engagements, shrunken to 1 as a Gamma-Poisson posterior
-    mean: (k + a) / (E + a), E = engagements of the item x the group's share of all engagements, so that a busy group
-    is not mistaken for one of special taste. The strength a is estimated for each attribute from all its items by
-    moments (Clayton and Kaldor 1987).
+    Lifts are shrunken level by level: a value's towards the global rate, that of a pair of values towards what the two
+    values say already. How far is learned from the data, for each attribute and each pair of attributes; a pair of
+    attributes whose cells differ by no more than chance has no groups.
     """
 
     def __init__(self) -> None:
@@ -76,12 +84,16 @@ class Demographic:
         shape = (data.interactions.n_users, data.interactions.n_items)
         matrix = sparse.csr_matrix((np.ones(len(users)), (users, data.interactions.items[engaged])), shape=shape)
         totals = np.asarray(matrix.sum(axis=0), dtype=np.float64).ravel()
+        levels = [of_values(block, matrix, totals) for block in groups]
+        pairs, cells = _pairs(groups, levels, matrix)
+        levels += [level for level, _ in cells]
+        groups += [block for _, block in cells]
         ranked = np.full(shape[1], PER_GROUP, dtype=np.int64)  # the item's best place in any group
-        for block in groups:
-            for lift in _lifts(block, matrix, totals):
-                _place(ranked, totals * lift)
+        for level in levels:
+            for row in range(level.size):
+                _place(ranked, totals * level.lift(row))
         candidates = np.sort(np.argsort(ranked, kind="stable")[: min(MAX_CANDIDATES, int((ranked < PER_GROUP).sum()))])
-        lifts = [np.log(lift[candidates]) for block in groups for lift in _lifts(block, matrix, totals)]
+        lifts = [np.log(level.lift(row)[candidates]) for level in levels for row in range(level.size)]
         together = sparse.hstack(groups, format="csr") if groups else sparse.csr_matrix((shape[0], 0))
         together.sort_indices()
         self._learned = _Learned(
@@ -91,6 +103,7 @@ class Demographic:
             np.asarray(lifts, dtype=np.float32).reshape(len(lifts), len(candidates)),
             together.indptr.astype(np.int64),
             together.indices.astype(np.int32),
+            pairs,
         )
         return self
 
@@ -150,7 +163,13 @@ class Demographic:
                 f"{folder.name}/attributes.npy: expected JSON bytes: {err}", hint="train again, or roll back"
             ) from err
         learned = _Learned(attributes=attributes, **arrays)
-        expected = (sum(a.size for a in attributes), len(learned.candidates))
+        sizes = [a.size for a in attributes]
+        if learned.pairs.ndim != 2 or not ((learned.pairs >= 0) & (learned.pairs < len(sizes))).all():
+            raise BadArtifact(
+                f"{folder.name}: pairs of attributes that are not there", hint="train again, or roll back"
+            )
+        cells = sum(sizes[a] * sizes[b] for a, b in learned.pairs.tolist())
+        expected = (sum(sizes) + cells, len(learned.candidates))
         ends = int(learned.user_indptr[-1]) if learned.user_indptr.size else -1
         if learned.lifts.shape != expected or learned.prior.shape != expected[1:] or ends != len(learned.user_groups):
             raise BadArtifact(
@@ -192,11 +211,17 @@ class Demographic:
         return out
 
     def _groups_of(self, attributes: Mapping[str, Any]) -> I32:
+        learned = self._fitted()
+        codes = [attribute.codes(attributes.get(attribute.name)) for attribute in learned.attributes]
+        sizes = [attribute.size for attribute in learned.attributes]
         found: list[int] = []
         first = 0
-        for attribute in self._fitted().attributes:
-            found += [first + code for code in attribute.codes(attributes.get(attribute.name))]
-            first += attribute.size
+        for mine, size in zip(codes, sizes, strict=True):
+            found += [first + code for code in mine]
+            first += size
+        for a, b in learned.pairs.tolist():
+            found += [first + one * sizes[b] + other for one in codes[a] for other in codes[b]]
+            first += sizes[a] * sizes[b]
         return np.array(found, dtype=np.int32)
 
     def _groups_of_user(self, user: int) -> I32:
@@ -252,19 +277,24 @@ def _groups(data: TrainingData, names: tuple[str, ...]) -> tuple[tuple[Attribute
     return tuple(used), matrices
 
 
-def _lifts(groups: sparse.csr_matrix, matrix: sparse.csr_matrix, totals: F64) -> Iterator[F64]:
-    """Yield the shrunken lift of every item, float64 (n_items,), group by group (a table of all would be large)."""
-    counts = (groups.T @ matrix).tocsr()
-    for row in range(counts.shape[0]):
-        mine = np.asarray(counts[[row]].toarray(), dtype=np.float64).ravel()
-        share = float(mine.sum()) / max(float(totals.sum()), 1.0)
-        expected = share * totals
-        # k of a group without special taste is binomial, E[(k - E)^2] = E (1 - share); the rest is E^2 variance(lift)
-        excess = float(((mine - expected) ** 2).sum() - (1 - share) * expected.sum())
-        squares = float((expected**2).sum())
-        variance = excess / squares if squares > 0 else 0.0
-        strength = 1.0 / min(max(variance, 1e-6), 10.0)
-        yield (mine + strength) / (expected + strength)
+def _pairs(
+    groups: list[sparse.csr_matrix], levels: list[Level], matrix: sparse.csr_matrix
+) -> tuple[I32, list[tuple[Level, sparse.csr_matrix]]]:
+    """Find the pairs of attributes whose cells say more than their values do, `MAX_CELLS` in all."""
+    pairs: list[tuple[int, int]] = []
+    cells: list[tuple[Level, sparse.csr_matrix]] = []
+    room = MAX_CELLS
+    for a, b in combinations(range(len(groups)), 2):
+        size = groups[a].shape[1] * groups[b].shape[1]
+        if size > room:
+            continue
+        crossed = cross(groups[a], groups[b])
+        level = of_cells(crossed, matrix, levels[a], levels[b])
+        if level.strength < MOST_STRENGTH:
+            pairs.append((a, b))
+            cells.append((level, crossed))
+            room -= size
+    return np.array(pairs, dtype=np.int32).reshape(len(pairs), 2), cells
 
 
 def _place(ranked: I64, scores: F64) -> None:

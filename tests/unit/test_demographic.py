@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
 from recengine.algorithms import demographic
 from recengine.algorithms.demographic import Demographic
 from recengine.algorithms.groups import attribute_of, memberships
+from recengine.algorithms.shrinkage import cross
 from recengine.errors import BadArtifact, ConfigInvalid, NotFitted, ShapeError
 from recengine.types import NO_TIME, Catalogue, Column, Interactions, TrainingData
 
@@ -71,6 +73,50 @@ def test_lifts_of_several_attributes_add_up():
     age_group = source._groups_of({"age": 30})
     assert np.sort(both.items[0]).tolist() == list(range(20))
     assert both.scores[0][order] == pytest.approx(taste.scores[0][np.argsort(taste.items[0])] + learned.lifts[age_group[0]], rel=1e-5)
+
+
+def crossed_tastes(people=240):
+    """Women in x and men in y like items 0 to 4, the others 5 to 9: neither attribute says anything alone."""
+    rng = np.random.default_rng(0)
+    woman, x = np.arange(people) % 2 == 0, np.arange(people) // 2 % 2 == 0
+    rows = [(rng.permutation(5)[:3] + (0 if w == here else 5)).tolist() for w, here in zip(woman, x, strict=True)]
+    return training(rows, 10, gender=strings(*np.where(woman, "f", "m")), town=strings(*np.where(x, "x", "y")))
+
+
+def test_what_a_pair_of_values_says_beyond_its_values_is_learned():
+    data = crossed_tastes()
+    source = Demographic().fit(data)
+    assert source._learned.pairs.tolist() == [[0, 1]]
+    for gender, town, likes in (("f", "x", 0), ("m", "y", 0), ("f", "y", 5), ("m", "x", 5)):
+        found = source.recommend_for({"gender": gender, "town": town}, 5, everything(10)).items[0]
+        assert set(found.tolist()) == set(range(likes, likes + 5))
+    assert np.abs(source.lift_for({"gender": "f"}, np.arange(10, dtype=np.int32))).max() < 0.1
+    users = np.arange(4, dtype=np.int32)
+    trained = source.recommend_rows(users, 5, np.ones((4, 10), np.uint8)).items
+    asked = [source.recommend_for({"gender": "fm"[u % 2], "town": "xy"[u // 2 % 2]}, 5, everything(10)).items[0] for u in range(4)]
+    assert trained.tolist() == np.array(asked).tolist()
+
+
+def test_pairs_are_saved_and_ones_that_are_not_there_refused(tmp_path):
+    source = Demographic().fit(crossed_tastes())
+    source.save(tmp_path)
+    wish = {"gender": "m", "town": "x"}
+    again = Demographic.load(tmp_path)
+    assert again.recommend_for(wish, 10, everything(10)).scores.tobytes() == source.recommend_for(wish, 10, everything(10)).scores.tobytes()
+    np.save(tmp_path / "pairs.npy", np.array([[0, 7]], np.int32))
+    with pytest.raises(BadArtifact, match="pairs"):
+        Demographic.load(tmp_path)
+
+
+def test_pairs_that_say_nothing_have_no_groups():
+    assert Demographic().fit(two_tastes())._learned.pairs.shape == (0, 2)
+
+
+def test_users_with_several_labels_are_in_every_cell_of_theirs():
+    one = sparse.csr_matrix(np.array([[1, 1, 0], [0, 0, 1], [0, 0, 0]], float))
+    two = sparse.csr_matrix(np.array([[1, 1], [0, 1], [1, 0]], float))
+    want = [[a[i] * b[j] for i in range(3) for j in range(2)] for a, b in zip(one.toarray(), two.toarray(), strict=True)]
+    assert cross(one, two).toarray().tolist() == want
 
 
 def test_noise_is_shrunken_away_and_taste_is_not():
