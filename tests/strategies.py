@@ -11,7 +11,10 @@ EPOCH = 1_700_000_000_000_000
 
 
 def interactions(rows, n_items):
-    """Build interactions from `rows`: one list of (item, weight, time) a user, items unique, oldest first."""
+    """Build interactions from `rows`: one list of (item, weight, time) a user, items unique, oldest first.
+
+    The weight is the rating too, for the models that learn from ratings.
+    """
     entries = [entry for row in rows for entry in row]
     return Interactions(
         len(rows),
@@ -20,6 +23,7 @@ def interactions(rows, n_items):
         np.array([e[0] for e in entries], dtype=np.int32),
         np.array([e[1] for e in entries], dtype=np.float32),
         np.array([e[2] for e in entries], dtype=np.int64),
+        np.array([e[1] for e in entries], dtype=np.float32),
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from recengine.algorithms.als import Als
 from recengine.algorithms.bpr import Bpr
 from recengine.algorithms.ease import Ease
+from recengine.algorithms.funk_svd import FunkSvd
 from recengine.algorithms.graph_filter import GraphFilter
 from recengine.algorithms.knn import ItemKnn
 from recengine.algorithms.neural import NeuralCf
@@ -20,6 +21,7 @@ ALGORITHMS: dict[str, Any] = {
     Als.kind: Als,
     Bpr.kind: Bpr,
     Ease.kind: Ease,
+    FunkSvd.kind: FunkSvd,
     GraphFilter.kind: GraphFilter,
     ItemKnn.kind: ItemKnn,
     NeuralCf.kind: NeuralCf,

@@ -78,8 +78,8 @@ class FunkSvd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     confidence_threshold: Confidence = 0.5
     factors: Factors = 64
     epochs: Annotated[Epochs, Meta(description="passes over the ratings")] = 60
-    learning_rate: Annotated[float, Meta(gt=0, le=10, description="length of a gradient step")] = 0.01
-    regularization: Annotated[float, Meta(ge=0, description="L2 on vectors and biases")] = 0.08
+    learning_rate: Annotated[float, Meta(gt=0, le=10, description="length of the first gradient steps; it falls to 0 along a line")] = 0.02
+    regularization: Annotated[float, Meta(ge=0, description="L2 on vectors and biases, a rating")] = 0.1
 
 
 class Nmf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="nmf"):

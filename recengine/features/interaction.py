@@ -2,9 +2,11 @@
 
 An entry (user, item) weighs the sum of its events' weights since the last negative one; where the last opinion is
 negative, it weighs that event. So a purchase after a dislike counts, and a dislike after ten views is a dislike. An
-event with a value (a rating) counts `weight * (value - neutral) / (full - neutral)`, clipped to +-weight.
+event with a value (a rating) counts `weight * (value - neutral) / (full - neutral)`, clipped to +-weight; its value is
+kept too, as the latest rating of the pair. Events that weigh 0 leave no trace in here, nor does a neutral rating.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from recengine.types import F32, I32, I64, U64, EventColumns, Interactions
 __all__ = (
     "HIDES",
     "LAST_TYPE",
+    "NO_VALUE",
     "SEEN",
     "Meanings",
     "added",
@@ -22,6 +25,7 @@ __all__ = (
     "event_weights",
     "extend",
     "interactions",
+    "ratings",
     "seen",
     "type_bit",
 )
@@ -30,6 +34,7 @@ __all__ = (
 SEEN, HIDES = 1, 2
 """Bits of what events did to a (user, item) pair; the type with code c has bit 2 + c where c <= LAST_TYPE."""
 LAST_TYPE = 61
+NO_VALUE = float("nan")
 
 
 class Meanings:
@@ -56,6 +61,14 @@ class Meanings:
         rule = self._rated.get(code)
         return (weight if rule is None or np.isnan(value) else float(_rated(rule, value))), bits
 
+    def rating(self, code: int, value: np.float32) -> float:
+        """Return the rating that an event is, NaN = none: a value of a type for which values count."""
+        return float(value) if code in self._rated else NO_VALUE
+
+    def told_rating(self, name: str, value: float | None) -> float:
+        """Return the rating of an event that is told by name, NaN = none."""
+        return float(np.float32(value)) if value is not None and self._is_rated(name) else NO_VALUE
+
     def told(self, name: str, value: float | None) -> tuple[float, int]:
         """Return weight and bits of an event that is told by name, whether or not such a one was ever stored."""
         weight, bits = self._plain(name)
@@ -73,6 +86,11 @@ class Meanings:
     def _is_rated(self, name: str) -> bool:
         rule = self._rules.get(name)
         return rule is not None and rule.value_full is not None
+
+    def ratings(self, events: EventColumns) -> F32:
+        """Return the rating that each event is, float32 (n,), NaN = none."""
+        rated = np.isin(events.type, list(self._rated))
+        return np.where(rated, events.value, np.float32(np.nan)).astype(np.float32)
 
     def weigh(self, events: EventColumns) -> F32:
         """Weigh every event, float32 (n,)."""
@@ -94,8 +112,17 @@ def event_weights(events: EventColumns, rules: tuple[EventType, ...]) -> F32:
     return Meanings(events.types, rules).weigh(events)
 
 
-def interactions(events: EventColumns, weights: F32, n_users: int, n_items: int) -> Interactions:
+def ratings(events: EventColumns, rules: tuple[EventType, ...]) -> F32:
+    """Return the rating that each event is, float32 (n,), NaN = none: the values of types for which values count."""
+    return Meanings(events.types, rules).ratings(events)
+
+
+def interactions(
+    events: EventColumns, weights: F32, n_users: int, n_items: int, rated: F32 | None = None
+) -> Interactions:
     """Aggregate events, ordered by (user, time, seq), into one entry a (user, item), oldest last event first.
+
+    `rated` float32 (n,), from `ratings`: the latest of a pair becomes its value; None, or NaN alone = no values.
 
     Weights are added one after the other in float32, as the fold of `extend` adds them, so that both agree to the bit.
     Cost: two sorts of n events.
@@ -118,6 +145,7 @@ def interactions(events: EventColumns, weights: F32, n_users: int, n_items: int)
     np.add.at(positive, entry[counts], w[counts])  # in order; `reduceat` would add pairwise
     negative = np.where(last_negative >= 0, w[np.maximum(last_negative, 0)], np.float32(0))
     total = np.where(positive > 0, positive, negative)
+    values = None if rated is None else _latest(rated[keep][order], starts)
     last = order[ends]  # the event that came last, as a position among `keep`
     row = np.argsort(last, kind="stable")  # `keep` is in (user, time) order, so this restores it
     picked = last[row]
@@ -128,23 +156,38 @@ def interactions(events: EventColumns, weights: F32, n_users: int, n_items: int)
         np.ascontiguousarray(item[picked], dtype=np.int32),
         total[row],
         np.ascontiguousarray(time[picked], dtype=np.int64),
+        None if values is None else values[row],
     )
 
 
-def extend(entries: dict[int, tuple[float, int]], item: int, weight: float, time: int) -> None:
-    """Fold one later event into a user's entries, item -> (weight, time of the last event), in place.
+def _latest(rated: F32, starts: I64) -> F32 | None:
+    """Return the last number of each group that begins at `starts`, NaN where it has none; None = no group has."""
+    there = ~np.isnan(rated)
+    if not there.any():
+        return None
+    at = np.maximum.reduceat(np.where(there, np.arange(len(rated)), -1), starts)
+    found = np.where(at >= starts, rated[np.maximum(at, 0)], np.float32(np.nan))
+    return np.asarray(found, dtype=np.float32)
+
+
+def extend(
+    entries: dict[int, tuple[float, int, float]], item: int, weight: float, time: int, value: float = NO_VALUE
+) -> None:
+    """Fold one later event into a user's entries, item -> (weight, time of the last event, rating), in place.
 
     Event by event this gives what `interactions` gives at once, as long as events arrive in order of time. A late
-    event adds to a positive entry and is passed over where a later opinion stands.
+    event adds to a positive entry and is passed over where a later opinion stands; its rating counts where none does.
     """
-    held, last = entries.get(item, (0.0, time))
+    held, last, rated = entries.get(item, (0.0, time, NO_VALUE))
     if weight == 0:
         return
     if time >= last:
         entries.pop(item, None)  # the newest entry stands last
-        entries[item] = (weight if weight < 0 else added(max(held, 0.0), weight), time)
-    elif weight > 0 and held > 0:
-        entries[item] = (added(held, weight), last)
+        rated = rated if math.isnan(value) else value
+        entries[item] = (weight if weight < 0 else added(max(held, 0.0), weight), time, rated)
+    else:
+        held = added(held, weight) if weight > 0 and held > 0 else held
+        entries[item] = (held, last, value if math.isnan(rated) else rated)
 
 
 def added(held: float, weight: float) -> float:

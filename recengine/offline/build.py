@@ -17,7 +17,7 @@ import numpy as np
 
 from recengine.config import Config, EventType
 from recengine.errors import EmptyData
-from recengine.features.interaction import HIDES, SEEN, event_bits, event_weights, interactions, seen
+from recengine.features.interaction import HIDES, SEEN, event_bits, event_weights, interactions, ratings, seen
 from recengine.offline.cuts import cut_of, kind_of
 from recengine.store.catalog import read_items, read_users
 from recengine.store.database import Database
@@ -188,7 +188,7 @@ def split(
     before_validation = cut(events, weights, items.n, before_test, config.training.validation_share)
     held_out = before_test & ~before_validation
     validation = cut_at(before_validation, held_out)
-    everything = _data(events, weights, users, items, everyone)
+    everything = _data(events, weights, config.event, users, items, everyone)
     for name, side in (("validation", validation), ("test", test)):
         if len(side.targets.items) == 0 or len(side.data.interactions.items) == 0:
             raise EmptyData(
@@ -241,7 +241,8 @@ def query(data: TrainingData, users: I32, *, limit: int, changed: Mask | None = 
     """Ask for `users` (int32 (B,)) with the histories that `data` knows, at the end of `data`."""
     old = data.interactions
     indptr, at = take(old.indptr, users, limit)
-    history = Interactions(len(users), old.n_items, indptr, old.items[at], old.weights[at], old.times[at])
+    values = None if old.values is None else old.values[at]
+    history = Interactions(len(users), old.n_items, indptr, old.items[at], old.weights[at], old.times[at], values)
     return Query(users, history, np.zeros(len(users), np.uint8) if changed is None else changed, data.as_of)
 
 
@@ -277,12 +278,15 @@ def part(
     first_seq, first_time = (int(c[after].min()) if after.any() else NEVER for c in (events.seq, events.time))
     last_seqs = np.full(users.n, -1, np.int64)
     np.maximum.at(last_seqs, events.user[before], events.seq[before])
-    data = _data(events, weights, users, items, before)
+    data = _data(events, weights, types, users, items, before)
     return Part(data, (indptr, met[hidden]), targets, first_seq, first_time, last_seqs)
 
 
-def _data(events: EventColumns, weights: F32, users: Catalogue, items: Catalogue, keep: Bools) -> TrainingData:
-    rows = interactions(where(events, keep), weights[keep], users.n, items.n)
+def _data(
+    events: EventColumns, weights: F32, types: tuple[EventType, ...], users: Catalogue, items: Catalogue, keep: Bools
+) -> TrainingData:
+    kept = where(events, keep)
+    rows = interactions(kept, weights[keep], users.n, items.n, ratings(kept, types))
     return TrainingData(rows, items, users, _last(events, keep))
 
 

@@ -102,7 +102,8 @@ class Resolver:
                 unknown += 1
                 continue
             weight, bits = meanings.told(event.type, event.value)
-            block.append((item, weight, last, bits, _NOT_YET))
+            rating = meanings.told_rating(event.type, event.value)
+            block.append((item, weight, last, bits, _NOT_YET, rating))
         if unknown:
             trace.degrade(f"events:unknown_items:{unknown}", b)
         return folded(row, block)

@@ -4,6 +4,7 @@ A large base (CSR, made in one pass) carries the users that nothing has happened
 touched ones, one `History` each, replaced whole, so that a reader sees a user before or after an event, never between.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -11,16 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from recengine.config import EventType
-from recengine.features.interaction import Meanings, added, extend, interactions, seen
+from recengine.features.interaction import NO_VALUE, Meanings, added, extend, interactions, seen
 from recengine.store.homes import Forgotten, home
-from recengine.types import I32, EventColumns, History, Interactions
+from recengine.types import F32, I32, EventColumns, History, Interactions
 
 __all__ = ("NOTHING", "Happening", "Held", "Histories", "extended", "folded", "together")
 
 
 _Array: TypeAlias = npt.NDArray[Any]
-Happening: TypeAlias = tuple[int, float, int, int, int]
-"""Item, weight, time, bits, seq."""
+Happening: TypeAlias = tuple[int, float, int, int, int, float]
+"""Item, weight, time, bits, seq, rating (NaN = none)."""
 
 NOTHING = History(
     np.empty(0, np.int32),
@@ -52,7 +53,8 @@ class Histories:
     def __init__(self, rules: tuple[EventType, ...], events: EventColumns, n_users: int, n_items: int) -> None:
         self._rules = rules
         self._meanings = Meanings(events.types, rules)
-        self._base = interactions(events, self._meanings.weigh(events), n_users, n_items)
+        weights, rated = self._meanings.weigh(events), self._meanings.ratings(events)
+        self._base = interactions(events, weights, n_users, n_items, rated)
         self._seen = seen(events, self._meanings.bits[events.type], n_users, n_items)
         self._last = np.full(n_users, -1, np.int64)
         np.maximum.at(self._last, events.user, events.seq)
@@ -120,6 +122,7 @@ class Histories:
             self._seen[1][first:end],
             self._seen[2][first:end],
             int(self._last[user]),
+            None if base.values is None else base.values[lo:hi],
         )
 
     @staticmethod
@@ -128,7 +131,8 @@ class Histories:
         if len(rows) == 1:
             row = rows[0]
             indptr = np.array([0, min(len(row.items), limit)], np.int64)
-            return Interactions(1, n_items, indptr, row.items[-limit:], row.weights[-limit:], row.times[-limit:])
+            kept = row.items[-limit:], row.weights[-limit:], row.times[-limit:]
+            return Interactions(1, n_items, indptr, *kept, None if row.values is None else row.values[-limit:])
         indptr = np.zeros(len(rows) + 1, np.int64)
         np.cumsum([min(len(row.items), limit) for row in rows], out=indptr[1:])
         if not rows:
@@ -136,7 +140,18 @@ class Histories:
         items = np.concatenate([row.items[-limit:] for row in rows])
         weights = np.concatenate([row.weights[-limit:] for row in rows])
         times = np.concatenate([row.times[-limit:] for row in rows])
-        return Interactions(len(rows), n_items, indptr, items, weights, times)
+        return Interactions(len(rows), n_items, indptr, items, weights, times, _stacked(rows, limit))
+
+
+def _stacked(rows: Sequence[History], limit: int) -> F32 | None:
+    """Stack the ratings; None where no row has any."""
+    if all(row.values is None for row in rows):
+        return None
+    return np.concatenate([_ratings(row)[-limit:] for row in rows])
+
+
+def _ratings(row: History) -> F32:
+    return np.full(len(row.items), np.nan, np.float32) if row.values is None else row.values
 
 
 def together(held: Held, n_users: int, n_items: int) -> Interactions:
@@ -165,7 +180,12 @@ def together(held: Held, n_users: int, n_items: int) -> Interactions:
         for user in touched:
             column[indptr[user] : indptr[user + 1]] = getattr(overlay[user], name)
         columns.append(column)
-    return Interactions(n_users, n_items, indptr, *columns)
+    values = np.full(int(indptr[-1]), np.nan, np.float32)
+    if base.values is not None:
+        values[to] = base.values[from_base]
+    for user in touched:
+        values[indptr[user] : indptr[user + 1]] = _ratings(overlay[user])
+    return Interactions(n_users, n_items, indptr, *columns, None if np.isnan(values).all() else values)
 
 
 def _blocks(events: EventColumns, meanings: Meanings) -> Iterator[tuple[int, list[Happening]]]:
@@ -188,7 +208,7 @@ def _blocks(events: EventColumns, meanings: Meanings) -> Iterator[tuple[int, lis
                 yield held, block
             block, held = [], user
         weight, bits = meanings.of(code, values[at])
-        block.append((item, weight, time, bits, seq))
+        block.append((item, weight, time, bits, seq, meanings.rating(code, values[at])))
     if block:
         yield held, block
 
@@ -202,12 +222,14 @@ def folded(row: History, block: list[Happening]) -> History:
     return row
 
 
-def extended(row: History, item: int, weight: float, time: int, bits: int, seq: int) -> History:
+def extended(
+    row: History, item: int, weight: float, time: int, bits: int, seq: int, value: float = NO_VALUE
+) -> History:
     """Return the history after one more event: what `extend` says, on arrays. `row` stays as it is.
 
     Cost: 10 us; arrays that do not change are shared.
     """
-    items, weights, times, touched, marks, last_seq = row
+    items, weights, times, touched, marks, last_seq, values = row
     at = int(touched.searchsorted(np.int32(item)))
     known = at < len(touched) and touched[at] == item
     if not known:
@@ -217,7 +239,7 @@ def extended(row: History, item: int, weight: float, time: int, bits: int, seq: 
         marks[at] = both
     last_seq = max(last_seq, seq)
     if weight == 0:
-        return History(items, weights, times, touched, marks, last_seq)
+        return History(items, weights, times, touched, marks, last_seq, values)
     end = len(items)
     place = _place(items, item) if known else end
     if place < end and time < times[place]:  # late
@@ -225,9 +247,17 @@ def extended(row: History, item: int, weight: float, time: int, bits: int, seq: 
         if weight > 0 and held > 0:
             weights = weights.copy()
             weights[place] = added(held, weight)
-        return History(items, weights, times, touched, marks, last_seq)
+        if not math.isnan(value) and (values is None or math.isnan(values[place])):
+            values = _ratings(row).copy()
+            values[place] = value
+        return History(items, weights, times, touched, marks, last_seq, values)
     if weight > 0 and place < end:
         weight = added(max(float(weights[place]), 0.0), weight)
+    if values is not None or not math.isnan(value):
+        values = _ratings(row)
+        if math.isnan(value) and place < end:
+            value = float(values[place])
+        values = _moved(values, place, value)
     return History(
         _moved(items, place, item),
         _moved(weights, place, weight),
@@ -235,6 +265,7 @@ def extended(row: History, item: int, weight: float, time: int, bits: int, seq: 
         touched,
         marks,
         last_seq,
+        values,
     )
 
 
@@ -270,17 +301,23 @@ def _moved(values: _Array, place: int, value: float) -> _Array:
 
 
 def _rebuilt(row: History, block: list[Happening]) -> History:
-    entries = dict(zip(row.items.tolist(), zip(row.weights.tolist(), row.times.tolist(), strict=True), strict=True))
+    held = zip(row.weights.tolist(), row.times.tolist(), _ratings(row).tolist(), strict=True)
+    entries = dict(zip(row.items.tolist(), held, strict=True))
     touched: dict[int, int] = dict(zip(row.touched.tolist(), row.bits.tolist(), strict=True))
-    for item, weight, time, bits, _ in block:
-        extend(entries, item, weight, time)
+    for item, weight, time, bits, _, value in block:
+        extend(entries, item, weight, time, value)
         touched[item] = touched.get(item, 0) | bits
     order = sorted(touched)
     return History(
         np.fromiter(entries, np.int32, len(entries)),
-        np.array([w for w, _ in entries.values()], np.float32),
-        np.array([t for _, t in entries.values()], np.int64),
+        np.array([w for w, _, _ in entries.values()], np.float32),
+        np.array([t for _, t, _ in entries.values()], np.int64),
         np.array(order, np.int32),
         np.array([touched[item] for item in order], np.uint64),
         max(row.last_seq, *(event[4] for event in block)),
+        None if all(math.isnan(v) for _, _, v in entries.values()) else _column(entries),
     )
+
+
+def _column(entries: dict[int, tuple[float, int, float]]) -> F32:
+    return np.array([value for _, _, value in entries.values()], np.float32)

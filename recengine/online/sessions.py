@@ -92,7 +92,7 @@ class Sessions:
             else:
                 row, users, last = held.history, held.users | {user}, max(held.last, time)
                 shown = held.rows, held.start, held.end
-            row = self._bounded(extended(row, item, weight, time, bits, seq))
+            row = self._bounded(extended(row, item, weight, time, bits, seq, self._meanings.rating(code, value)))
             rows, start, end = self._appended(*shown, (item, code, time, float(value)))
             self._visits[name] = _Visit(row, users, user, last, rows, start, end)
             self._visits.move_to_end(name)
@@ -178,4 +178,5 @@ class Sessions:
             row.touched[kept],
             row.bits[kept],
             row.last_seq,
+            None if row.values is None else row.values[-self._limit :].copy(),
         )

@@ -57,6 +57,8 @@ class History(NamedTuple):
     bits: U64
     last_seq: int
     """Of the user's last event; -1 = none."""
+    values: F32 | None = None
+    """The ratings of the entries, NaN = none; None = there may be none."""
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):

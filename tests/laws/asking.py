@@ -76,6 +76,7 @@ def pick(query, rows):
         items=history.items[flat],
         weights=history.weights[flat],
         times=history.times[flat],
+        values=None if history.values is None else history.values[flat],
     )
     return Query(query.users[rows], part, query.changed[rows], query.now)
 

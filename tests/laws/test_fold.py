@@ -20,7 +20,7 @@ from recengine.types import SessionEvent
 from tests.laws.world import patient
 
 USERS, ITEMS = [f"u{k}" for k in range(8)], [f"i{k}" for k in range(10)]
-KINDS = ("view", "click", "purchase", "dislike", "block", "ogle")
+KINDS = ("view", "click", "purchase", "rating", "dislike", "block", "ogle")
 T0 = 1_760_000_000
 CONFIG = Config(model=patient(Config().model), training=Training(tune_blend=False))
 
@@ -119,9 +119,15 @@ def view(engine, now):
     replies = [msgspec.structs.replace(engine.recommend(w), request_id="") for w in wishes]
     events = {u: [engine.explain(u, i).excluded_by for i in ITEMS] for u in USERS[:3]}
     kept = engine._state.histories
-    rows = {u: [column.tolist() for column in kept.row(engine._ids.users.row(u))[:5]] for u in [*USERS, "new1"]}
+    rows = {u: history(kept.row(engine._ids.users.row(u))) for u in [*USERS, "new1"]}
     listed = [engine.popular(6), engine.trending(6), engine.latest(6), engine.items()[0], engine.list_users()[0]]
     return replies, events, rows, listed, counted(engine, now)
+
+
+def history(row):
+    """One user's row; ratings as text, since NaN is not itself."""
+    values = np.full(len(row.items), np.nan) if row.values is None else row.values
+    return [*(column.tolist() for column in row[:5]), list(map(str, values.tolist()))]
 
 
 def counted(engine, now):

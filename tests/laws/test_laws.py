@@ -39,6 +39,8 @@ VARIANTS = [
     ("svd", {"factors": 8}),
     ("svd", {"factors": 100, "weighting": "plain", "oversampling": 0}),
     ("svd", {"factors": 3, "weighting": "bm25", "iterations": 0}),
+    ("funk_svd", {"factors": 8, "epochs": 10}),
+    ("funk_svd", {"factors": 20, "epochs": 3, "regularization": 0.0}),
     ("nmf", {"factors": 8}),
     ("nmf", {"factors": 20, "weighting": "plain", "l1": 0.01, "l2": 0.1}),
     ("nmf", {"factors": 3, "weighting": "tfidf", "epochs": 5}),
@@ -51,6 +53,7 @@ DIAGONAL = "the_withheld_diagonal_comes_first"
 
 OPT_OUTS: dict[tuple[str, str], str] = {
     ("popularity", DIAGONAL): "popularity gives everybody the same order",
+    ("funk_svd", DIAGONAL): "it predicts ratings, and all ratings on the board are the same",
 }
 """(kind, law): why this algorithm need not obey it."""
 

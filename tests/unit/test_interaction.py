@@ -13,10 +13,11 @@ from recengine.features.interaction import (
     event_weights,
     extend,
     interactions,
+    ratings,
     seen,
     type_bit,
 )
-from recengine.online.histories import NOTHING, Histories, extended
+from recengine.online.histories import NOTHING, Histories, extended, together
 from recengine.store.homes import Forgotten
 from recengine.types import EventColumns
 
@@ -69,8 +70,14 @@ def part_of(whole, keep):
 
 
 def same(left, right):
-    for a, b in zip(left, right, strict=True):
+    for a, b in zip(left[:6], right[:6], strict=True):
         np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(rated_of(left), rated_of(right))
+
+
+def rated_of(row):
+    """The ratings of a history, made up where there are none."""
+    return np.full(len(row.items), np.nan, np.float32) if row.values is None else row.values
 
 
 @given(events, st.integers(0, 40))
@@ -103,15 +110,16 @@ def test_groups_of_any_size_give_what_one_load_gives_to_the_bit(rows, sizes):
     apart = Histories(DEFAULT_EVENTS, part_of(whole, whole.seq < 0), 0, 0)
     start = 0
     for size in [*sizes, len(rows)]:
-        before = [(apart.row(user), [a.copy() for a in apart.row(user)[:-1]]) for user in range(3)]
+        before = [(apart.row(user), [a.copy() for a in (*apart.row(user)[:5], rated_of(apart.row(user)))]) for user in range(3)]
         group = part_of(whole, (whole.seq >= start) & (whole.seq < start + size))
         assert len(apart.apply(group)) == 0
         start += size
         for row, copies in before:
-            same(row[:-1], copies)  # what a reader holds never changes
+            for a, b in zip((*row[:5], rated_of(row)), copies, strict=True):
+                np.testing.assert_array_equal(a, b)  # what a reader holds never changes
     for user in range(4):
         same(together.row(user), apart.row(user))
-        assert [a.dtype for a in together.row(user)[:-1]] == [a.dtype for a in apart.row(user)[:-1]]
+        assert [a.dtype for a in together.row(user)[:5]] == [a.dtype for a in apart.row(user)[:5]]
 
 
 @given(rated)
@@ -122,17 +130,47 @@ def test_one_event_means_what_it_means_among_others(rows):
     assert [meanings.of(int(t), v) for t, v in zip(ev.type, ev.value, strict=True)] == list(zip(weights, bits, strict=True))
 
 
-@given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from((-1.0, 0.0, 0.3, 2.0)), st.integers(0, 9)), max_size=30))
+@given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from((-1.0, 0.0, 0.3, 2.0)), st.integers(0, 9), st.sampled_from((np.nan, 1.0, 4.5))), max_size=30))
 def test_a_history_extends_as_its_definition_says_early_and_late_alike(rows):
     row, entries, touched = NOTHING, {}, {}
-    for seq, (item, weight, time) in enumerate(rows):
+    for seq, (item, weight, time, value) in enumerate(rows):
         exact = float(np.float32(weight))
-        extend(entries, item, exact, time)
+        extend(entries, item, exact, time, value)
         touched[item] = touched.get(item, 0) | 1 << seq
-        row = extended(row, item, exact, time, 1 << seq, seq)
-        assert list(zip(row.items.tolist(), zip(row.weights.tolist(), row.times.tolist(), strict=True), strict=True)) == list(entries.items())
+        row = extended(row, item, exact, time, 1 << seq, seq, value)
+        assert list(zip(row.items.tolist(), row.weights.tolist(), row.times.tolist(), strict=True)) == [(i, *e[:2]) for i, e in entries.items()]
+        np.testing.assert_array_equal(rated_of(row), [e[2] for e in entries.values()])
         assert list(zip(row.touched.tolist(), row.bits.tolist(), strict=True)) == sorted(touched.items())
         assert row.last_seq == seq
+
+
+@given(rated)
+def test_the_value_of_a_pair_is_its_latest_rating_in_one_load_and_in_a_stack(rows):
+    whole = columns(rows, KINDS)
+    weights = event_weights(whole, DEFAULT_EVENTS)
+    latest = {}
+    for user, item, kind, value, weight in zip(whole.user, whole.item, whole.type, whole.value, weights, strict=True):
+        if KINDS[kind] == "rating" and not np.isnan(value) and weight != 0:
+            latest[int(user), int(item)] = value
+    found = interactions(whole, weights, 3, 6, ratings(whole, DEFAULT_EVENTS))
+    if not latest:
+        assert found.values is None
+    else:
+        users = np.repeat(np.arange(3), np.diff(found.indptr))
+        wanted = [latest.get((int(u), int(i)), np.nan) for u, i in zip(users, found.items, strict=True)]
+        np.testing.assert_array_equal(found.values, np.array(wanted, np.float32))
+    histories = Histories(DEFAULT_EVENTS, whole, 3, 6)
+    stacked = histories.stack([histories.row(user) for user in range(3)], 100, 6)
+    np.testing.assert_array_equal(rated_of(stacked), rated_of(found))
+    alone = histories.stack([histories.row(1)], 2, 6)
+    np.testing.assert_array_equal(rated_of(alone), rated_of(found)[: found.indptr[2]][found.indptr[1] :][-2:])
+    np.testing.assert_array_equal(rated_of(together(histories.held(), 4, 6)), rated_of(found))
+
+
+def test_a_value_of_a_type_without_a_scale_is_no_rating():
+    ev = columns([(0, 0, 0, 3.0), (0, 1, 1, 4.0)], KINDS)
+    assert interactions(ev, event_weights(ev, DEFAULT_EVENTS), 1, 2, ratings(ev, DEFAULT_EVENTS)).values.tolist()[1] == 4.0
+    assert np.isnan(ratings(ev, DEFAULT_EVENTS)[0])
 
 
 def test_new_types_are_learned_with_the_events_that_bring_them():
@@ -206,10 +244,10 @@ def test_a_late_event_adds_but_never_overturns_a_later_opinion():
     entries = {}
     extend(entries, 1, 2.0, 100)
     extend(entries, 1, 3.0, 50)
-    assert entries == {1: (5.0, 100)}
+    assert entries[1][:2] == (5.0, 100)
     extend(entries, 1, -1.0, 200)
     extend(entries, 1, 4.0, 150)
-    assert entries == {1: (-1.0, 200)}
+    assert entries[1][:2] == (-1.0, 200)
 
 
 def test_behaviour_is_exact_for_any_number_of_types():

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recengine.config import DEFAULT_EVENTS, Serving
-from recengine.features.interaction import event_bits, event_weights
+from recengine.features.interaction import event_bits, event_weights, ratings
 from recengine.online.histories import NOTHING, folded
 from recengine.online.sessions import MINUTE, Sessions
 from recengine.store.events import read_events, read_session_events
@@ -100,13 +100,14 @@ def test_sessions_are_a_recount_of_all_events_whatever_the_groups(rows, pace, si
     expected = visits(rows)
     assert len(sessions) == len(expected)
     weights, bits = event_weights(events, DEFAULT_EVENTS), event_bits(events, DEFAULT_EVENTS)
+    rated = ratings(events, DEFAULT_EVENTS)
     for name in ("a", "b", "c", "d", "e"):
         if name not in expected:
             assert sessions.history(name, START) is None
             assert sessions.owner(name) == -1
             continue
         places, users, last = expected[name]
-        block = [(int(events.item[k]), float(weights[k]), int(events.time[k]), int(bits[k]), k) for k in places]
+        block = [(int(events.item[k]), float(weights[k]), int(events.time[k]), int(bits[k]), k, float(rated[k])) for k in places]
         found = sessions.history(name, START + (last + 30) * MINUTE)
         same(found, folded(NOTHING, block))
         assert sessions.history(name, START + (last + 30) * MINUTE + 1) is None, "over"
@@ -177,9 +178,9 @@ def test_what_a_reader_holds_never_changes_and_every_event_makes_another_object(
         sessions.apply(*part(names, events, np.array([at])))
         row = sessions.history("a", START)
         assert row is sessions.history("a", START)
-        held.append((row, [column.copy() for column in row[:-1]]))
+        held.append((row, [column.copy() for column in row[:5]]))
     for row, copies in held:
-        same(row[:-1], copies)
+        same(row[:5], copies)
     assert len({id(row) for row, _ in held}) == 12
 
 
