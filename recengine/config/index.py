@@ -18,7 +18,7 @@ class Index(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     recall: Annotated[float, Meta(ge=0.5, le=1, description="recall@100 that is wanted of an approximate index, measured when it is built")] = 0.95
     rerank: Annotated[
         Annotated[int, Meta(ge=1, le=1000)] | None,
-        Meta(description="rows scored again in float32 for each that is wanted; none = the fewest that reach `recall`"),
+        Meta(description="int8, pq: rows scored again in float32 for each that is wanted; none = the fewest that reach `recall`"),
     ] = None
     exact_up_to: Annotated[int, Meta(ge=0, le=1_000_000_000, description="auto: so many rows are scanned exactly")] = 200_000
     graph_up_to: Annotated[int, Meta(ge=0, le=1_000_000_000, description="auto: so many rows get a graph, more get pq")] = 5_000_000

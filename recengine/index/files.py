@@ -15,7 +15,7 @@ import numpy.typing as npt
 from recengine.durable import digest
 from recengine.errors import BadArtifact
 
-__all__ = ("Card", "read", "read_array", "write")
+__all__ = ("Card", "read", "read_array", "whole", "write")
 
 FORMAT = 1
 _AGAIN = "train again, or roll back"
@@ -89,3 +89,16 @@ def read_array(folder: Path, card: Card, name: str, dtype: type[np.generic], *sh
         raise BadArtifact(f"{where}: {expected}", hint=_AGAIN)
     array: npt.NDArray[Any] = mapped.view(np.ndarray)  # the memmap subclass makes every slice 2 us slower
     return array
+
+
+def whole(folder: Path, card: Card, name: str) -> int:
+    """Return a setting that must be an integer above 0.
+
+    Raises
+    ------
+    BadArtifact : it is missing or something else.
+    """
+    value = card.settings.get(name)
+    if not isinstance(value, int) or value < 1:
+        raise BadArtifact(f"{folder.name}/index.json: {name} must be an integer above 0, got {value}", hint=_AGAIN)
+    return value

