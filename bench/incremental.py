@@ -91,15 +91,17 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
                 engine.ingest(events=new, columns=COLUMNS)
                 if way == "incremental":
                     answer["ndcg_before"] = ndcg(engine, later)
-                start = time.perf_counter()
+                start, spent = time.perf_counter(), time.process_time()
                 report = engine.train(threads=args.threads, **options)
                 answer[f"{way}_seconds"] = time.perf_counter() - start
+                answer[f"{way}_cpu_seconds"] = time.process_time() - spent
                 answer[f"ndcg_{way}"] = ndcg(engine, later)
                 if way == "incremental":
                     answer["models"] = {model.name: round(model.seconds, 3) for model in report.models}
                     answer["overlap"] = report.continuity.overlap
                     answer["floor_seconds"] = floor(engine, folder)
     answer["times_faster"] = answer["full_seconds"] / answer["incremental_seconds"]
+    answer["times_less_cpu"] = answer["full_cpu_seconds"] / answer["incremental_cpu_seconds"]
     answer["ndcg_kept"] = answer["ndcg_incremental"] / answer["ndcg_full"]
     return answer
 

@@ -48,6 +48,23 @@ class ItemWeights(NamedTuple):
         indptr = np.concatenate(([0], np.cumsum(np.concatenate(lengths)))).astype(np.int64)
         return cls(Csr(indptr, np.concatenate(cols), np.concatenate(values)), known)
 
+    def replaced(self, which: I32, found: TopN, known: Mask) -> Self:
+        """Give the items `which` (int32, ascending) the rows `found`; the others keep theirs. `known` is of all."""
+        near, n = self.near, len(known)
+        real = found.items >= 0
+        held = np.diff(near.indptr)
+        lengths = np.zeros(n, np.int64)
+        lengths[: near.n] = held
+        still = np.ones(n, np.bool_)
+        still[which] = False
+        lengths[which] = real.sum(axis=1)
+        indptr = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+        to, kept = np.repeat(still, lengths), np.repeat(still[: near.n], held)
+        cols, values = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.float32)
+        cols[to], values[to] = near.cols[kept], near.values[kept]
+        cols[~to], values[~to] = found.items[real], found.scores[real]
+        return type(self)(Csr(indptr, cols, values), known)
+
     def recommend(self, entries: Csr, n: int, mask: Mask, *, threads: int) -> TopN:
         """Pick the n best items with a score > 0 for every row of `entries`; (B, n).
 

@@ -25,6 +25,7 @@ __all__ = (
     "check_shapes",
     "latest",
     "nearest",
+    "nearest_of",
     "positive_rows",
     "silence",
     "space_of",
@@ -151,6 +152,15 @@ def taken(rows: Csr, which: I32 | I64) -> Csr:
     indptr = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
     flat = np.repeat(rows.indptr[which] - indptr[:-1], lengths) + np.arange(indptr[-1])
     return Csr(indptr, rows.cols[flat], rows.values[flat])
+
+
+def nearest_of(which: I32, rows: Csr, postings: Csr, norms: F32, k: int, shrinkage: float, *, threads: int) -> TopN:
+    """Find the k nearest other members of the members `which` (int32) alone; the rest as in `nearest`."""
+    lengths = np.diff(rows.indptr)[which]
+    indptr = _offsets(lengths)
+    at = np.repeat(rows.indptr[which] - indptr[:-1], lengths) + np.arange(indptr[-1])
+    some = Csr(indptr, rows.cols[at], rows.values[at])
+    return neighbors(some, which, norms[which], postings, norms, k, shrinkage=shrinkage, threads=cores(threads))
 
 
 def check_csr(name: str, csr: Csr, n_cols: int, *, signed: bool = False) -> Csr:

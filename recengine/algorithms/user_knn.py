@@ -17,6 +17,7 @@ from recengine.algorithms.similarity import (
     check_shapes,
     latest,
     nearest,
+    nearest_of,
     positive_rows,
     silence,
     space_of,
@@ -75,13 +76,29 @@ class UserKnn:
         found = nearest(unit, space.postings, space.norms, k, shrinkage, threads=threads, progress=progress)
         parts = [(best.items, best.scores) for best in found]
         near = TopN(*(np.concatenate(part) for part in zip(*parts, strict=True)))
-        history = users._replace(values=strength(users.values, self.config.weighting))
-        self._learned = _Users(near, history, space, (np.diff(space.postings.indptr) > 0).astype(np.uint8))
+        self._learned = self._of(near, users, space)
         return self
 
     def update(self, data: TrainingData, users: I32, items: I32, *, threads: int = 0) -> Self:  # noqa: ARG002
-        """Find the neighbours again: the same as a new `fit` on `data`; why, `ItemKnn.update` says."""
-        return type(self)(self.config).fit(data, threads=threads)
+        """Find the neighbours of the changed users again, among all users; see `Incremental.update`.
+
+        The others keep theirs; what their neighbours engaged with is up to date for all.
+
+        Cost: as `fit`, for the pairs that hold a changed user.
+        """
+        held, model = self._fitted().near, type(self)(self.config)
+        rows = positive_rows(data.interactions, self.config.history_limit)
+        space, unit = space_of(rows, data.interactions.n_items, self.config.weighting)
+        shrinkage, k = self.config.shrinkage * space.square, self.config.neighbors
+        found = nearest_of(users, unit, space.postings, space.norms, k, shrinkage, threads=threads)
+        near = TopN(np.full((rows.n, k), -1, np.int32), np.full((rows.n, k), np.nan, np.float32))
+        for all_rows, kept, new in ((near.items, held.items, found.items), (near.scores, held.scores, found.scores)):
+            all_rows[: len(kept)] = kept
+            all_rows[users] = new
+        gone = np.diff(rows.indptr) == 0
+        near.items[gone], near.scores[gone] = -1, np.nan
+        model._learned = self._of(near, rows, space)  # noqa: SLF001 - one of ours
+        return model
 
     def recommend(self, query: Query, n: int, mask: Mask, *, threads: int = 1) -> TopN:
         """Pick the n best items with a score > 0; see `Scorer.recommend`.
@@ -158,6 +175,10 @@ class UserKnn:
         known = (np.diff(postings.indptr) > 0).astype(np.uint8)
         model._learned = _Users(near, history, Space(postings, norms, rarity, *scales.tolist()), known)
         return model
+
+    def _of(self, near: TopN, users: Csr, space: Space) -> _Users:
+        history = users._replace(values=strength(users.values, self.config.weighting))
+        return _Users(near, history, space, (np.diff(space.postings.indptr) > 0).astype(np.uint8))
 
     def _fitted(self) -> _Users:
         if self._learned is None:

@@ -102,14 +102,16 @@ class ArtifactStore:
             self._writing.discard(aside.name)
         return version
 
-    def promote(self, version: str) -> None:
-        """Make `version` the live one, after verifying it.
+    def promote(self, version: str, *, sealed: bool = False) -> None:
+        """Make `version` the live one, after verifying it; `sealed`: this process has just hashed what it wrote.
 
         Raises
         ------
         UnknownVersion, BadArtifact : as in `open`; the pointer stays.
         """
-        self.open(version)
+        self._existing(version)
+        if not sealed:
+            self.open(version)
         try:
             history = self._history()
         except BadArtifact:  # promoting is how an operator mends a damaged pointer; only the rollback order is lost

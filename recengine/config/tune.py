@@ -15,7 +15,7 @@ __all__ = ("FIXED", "KINDS", "RANGES", "Tune", "checked")
 
 KINDS: Mapping[str, type[msgspec.Struct]] = {str(kind.__struct_config__.tag): kind for kind in get_args(ModelConfig)}
 """The configuration Struct of every kind of model."""
-FIXED = frozenset(("kind", "name", "weight", "time_budget_ms"))
+FIXED = frozenset(("kind", "name", "weight", "time_budget_ms", "confidence_threshold"))
 """What does not change what a model learns."""
 
 Choice = bool | int | float | str

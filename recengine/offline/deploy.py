@@ -76,7 +76,7 @@ def run(
     )
     version = artifacts.publish(lambda folder: save(deployment, folder), about)
     size = sum(record.size for record in artifacts.manifest(version).files.values())
-    artifacts.promote(version)
+    artifacts.promote(version, sealed=True)  # whoever loads it verifies it
     removed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     try:

@@ -170,7 +170,7 @@ def update(
             progress("update", number, len(live.members))
         start = time.perf_counter()
         scorer = _updated(member, data, users, items, config)
-        members.append(Member(scorer, member.curve, member.weight))
+        members.append(msgspec.structs.replace(member, scorer=scorer))
         models.append(
             ModelUpdate(
                 name=member.name,

@@ -213,7 +213,7 @@ def _budgets(trials: int) -> tuple[float, ...]:
 
 def _kept(trials: int, rung: int) -> int:
     """Count the trials of a rung."""
-    return max(1, trials // ETA**rung)
+    return max(1, trials // int(ETA**rung))
 
 
 def _tried(trial: int, budget: float, settings: Mapping[str, Any], part: Part, config: Config, number: int) -> Trial:

@@ -14,6 +14,7 @@ from tests.unit.shop import DAY, shop
 MODELS = [
     {"kind": "als", "factors": 8, "epochs": 6},
     {"kind": "item_knn", "neighbors": 20},
+    {"kind": "user_knn", "neighbors": 20},
     {"kind": "popularity"},
 ]
 
@@ -175,17 +176,31 @@ def test_increments_then_a_full_training_give_what_a_full_training_gives(tmp_pat
     np.testing.assert_array_equal(alone["popularity"].ranking("popular"), after["popularity"].ranking("popular"))
 
 
-def test_neighbours_and_counts_after_an_increment_are_those_of_a_full_training(place):
+def test_neighbours_of_the_changed_and_counts_are_those_of_a_full_training(place):
     place.engine.train(force=True)
-    place.add(20, 20.5)
+    old = {m.name: m.scorer for m in place.engine.spine().deployment.members}
+    place.add(20, 20.1)
+    days = (place.events.time - place.start) / DAY
+    keep = (days >= 20) & (days < 20.1)
     report = place.engine.train(incremental=True)
     assert all(model.updated for model in report.models)
     by_steps = {m.name: m.scorer for m in place.engine.spine().deployment.members}
+    ids = place.engine._ids
+    changed = np.unique([ids.items.row(f"i{i}") for i in place.events.item[keep]]).astype(np.int32)
+    still = np.setdiff1d(np.arange(len(ids.items)), changed).astype(np.int32)
+    assert min(len(changed), len(still)) > 5
     place.engine.train(force=True)
     at_once = {m.name: m.scorer for m in place.engine.spine().deployment.members}
-    items = np.arange(40, dtype=np.int32)
-    np.testing.assert_array_equal(*(m["item_knn"].similar_items(items, 9).items for m in (by_steps, at_once)))
-    np.testing.assert_array_equal(*(m["popularity"].tally.counts for m in (by_steps, at_once)))
+    for name, rows, other in (("item_knn", changed, at_once), ("item_knn", still, old)):
+        mine, theirs = (models[name].similar_items(rows, 9) for models in (by_steps, other))
+        np.testing.assert_array_equal(mine.items, theirs.items)
+        np.testing.assert_array_equal(mine.scores, theirs.scores)
+    np.testing.assert_array_equal(*(models["popularity"].tally.counts for models in (by_steps, at_once)))
+    users = np.unique([ids.users.row(f"u{u}") for u in place.events.user[keep]]).astype(np.int32)
+    near = [models["user_knn"]._learned.near.items for models in (by_steps, at_once, old)]
+    np.testing.assert_array_equal(near[0][users], near[1][users])
+    others = np.setdiff1d(np.arange(len(near[2])), users)
+    np.testing.assert_array_equal(near[0][others], near[2][others])
 
 
 def test_an_interrupt_leaves_the_live_deployment_and_nothing_half_written(place):
