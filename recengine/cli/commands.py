@@ -8,6 +8,7 @@ from typing import Any
 from recengine.cli import show
 from recengine.engine import Engine
 from recengine.errors import BadUsage, DataError, SourceUnreadable
+from recengine.jobs import calibration_page
 from recengine.offline.cycle import CycleReport
 from recengine.offline.incremental import IncrementalReport
 from recengine.offline.ingest import IngestReport
@@ -141,11 +142,15 @@ def train(args: Namespace) -> None:
         return
     with Engine.open(args.dir) as engine, show.progress(args.json) as progress:
         report = engine.train(force=args.force, threads=args.threads, progress=progress)
+    if args.calibration:
+        calibration_page.write(report.validation.reliability, report.version, args.calibration)
     show.result(args.json, report, lambda: trained(report))
 
 
 def increment(args: Namespace) -> None:
     """Fold what is new into the live models."""
+    if args.calibration:
+        raise BadUsage("train: --calibration draws what a full training measures; an increment keeps its calibrations")
     if args.force:
         raise BadUsage("train: --force overrules the gate of a full training; an increment has none")
     with Engine.open(args.dir) as engine, show.progress(args.json) as progress:
@@ -187,6 +192,10 @@ def trained(report: CycleReport) -> None:
     for comparison in validation.comparisons:
         show.line(comparison.verdict)
     _pooled(validation.pool)
+    show.table(
+        ["confidence of", "curve", "ECE", "Brier", "abstains"],
+        [[one.name, one.family, one.ece, one.brier, one.abstains] for one in validation.reliability],
+    )
     if report.features is not None:
         made = report.features
         show.line(f"{len(made.kept)} of {made.features} features kept, {made.columns} columns, in {made.seconds:.1f} s")

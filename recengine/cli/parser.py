@@ -59,6 +59,7 @@ def build() -> argparse.ArgumentParser:
     verb = _verb(verbs, "train", "learn, validate, and deploy what passes", commands.train)
     verb.add_argument("--force", action="store_true", help="deploy even what the gate refuses")
     verb.add_argument("--incremental", action="store_true", help="fold only what is new into the live models")
+    verb.add_argument("--calibration", type=Path, metavar="FILE", help="draw what confidences are worth, as HTML")
     verb.add_argument("--threads", type=int, default=_threads(), help="cores to train with; 0 = as configured")
 
     verb = _verb(verbs, "recommend", "recommend to users", commands.recommend)

@@ -9,6 +9,7 @@ over the simplex of weights, on the real candidate pools, from the configured we
 equal shares; so on the validation part the blend is never worse than any of those.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import msgspec
@@ -147,10 +148,12 @@ def weigh(deployment: Deployment, part: Part, choice: Choice, config: Config, *,
     starts = [configured, *(tuple(float(i == j) for j in range(count)) for i in range(count)), (1 / count,) * count]
     best = max((_floored(s, popular) for s in starts), key=judge)  # the first of equals: the configured weights
     for step in STEPS:
-        while (trial := max((_floored(m, popular) for m in _moves(best, step)), key=judge, default=best)) and judge(
-            trial
-        ) > judge(best):
-            best = trial
+        before = ()
+        while before != best:  # once around without a gain: the top, for this step
+            before = best
+            for giver, taker in itertools.permutations(range(count), 2):
+                while judge(trial := _floored(_moved(best, giver, taker, step), popular)) > judge(best):
+                    best = trial
     return msgspec.structs.replace(choice, weights=best, ndcg=judge(best), users=len(users), trials=len(seen))
 
 
@@ -169,18 +172,13 @@ def _ndcg(
     ]
 
 
-def _moves(weights: tuple[float, ...], step: float) -> list[tuple[float, ...]]:
-    """List the neighbours: up to `step` of weight goes from one model to another."""
-    out = []
-    for giver, held in enumerate(weights):
-        for taker in range(len(weights)):
-            moved = min(step, held)
-            if giver != taker and moved > 0:
-                trial = list(weights)
-                trial[giver] -= moved
-                trial[taker] += moved
-                out.append(_shares(trial))
-    return out
+def _moved(weights: tuple[float, ...], giver: int, taker: int, step: float) -> tuple[float, ...]:
+    """Move up to `step` of weight from one model to another."""
+    trial = list(weights)
+    amount = min(step, weights[giver])
+    trial[giver] -= amount
+    trial[taker] += amount
+    return _shares(trial)
 
 
 def _floored(weights: tuple[float, ...], popular: int) -> tuple[float, ...]:

@@ -21,9 +21,11 @@ from recengine.kernels import cores
 from recengine.metrics.beyond import coverage, gini, novelty
 from recengine.metrics.ranking import evaluate, interval, mean, paired_difference
 from recengine.offline.build import ENOUGH_USERS, Built, Part
+from recengine.offline import reliability
 from recengine.offline.choose import drawn, targets_of
 from recengine.offline.pool import PoolReport, PoolTally
 from recengine.offline.rank import blended, of_model
+from recengine.offline.reliability import Reliability
 from recengine.offline.train import Progress, Trained
 from recengine.retrieval.deployment import Deployment
 from recengine.types import F64, I32, Bools
@@ -78,6 +80,8 @@ class ValidationReport(msgspec.Struct, frozen=True, kw_only=True):
     """What the gate looks at."""
     pool: PoolReport | None = None
     """What the candidate's pools hold of the test items, in all and by source."""
+    reliability: tuple[Reliability, ...] = ()
+    """What confidences are worth: of the candidate, then of each model."""
     notes: tuple[str, ...] = ()
 
 
@@ -147,6 +151,7 @@ def run(
         cold=tuple(_system(n, lists[n], values[n], ~warm, part, config) for n in everybody if n in lists),
         comparisons=tuple(comparisons),
         pool=pools.report(),
+        reliability=reliability.run(candidate, part, config, threads=threads),
         notes=tuple(notes),
     )
 
