@@ -148,7 +148,7 @@ def weigh(deployment: Deployment, part: Part, choice: Choice, config: Config, *,
     starts = [configured, *(tuple(float(i == j) for j in range(count)) for i in range(count)), (1 / count,) * count]
     best = max((_floored(s, popular) for s in starts), key=judge)  # the first of equals: the configured weights
     for step in STEPS:
-        before = ()
+        before: tuple[float, ...] = ()
         while before != best:  # once around without a gain: the top, for this step
             before = best
             for giver, taker in itertools.permutations(range(count), 2):

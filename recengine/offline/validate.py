@@ -20,8 +20,8 @@ from recengine.errors import GateFailed
 from recengine.kernels import cores
 from recengine.metrics.beyond import coverage, gini, novelty
 from recengine.metrics.ranking import evaluate, interval, mean, paired_difference
-from recengine.offline.build import ENOUGH_USERS, Built, Part
 from recengine.offline import reliability
+from recengine.offline.build import ENOUGH_USERS, Built, Part
 from recengine.offline.choose import drawn, targets_of
 from recengine.offline.pool import PoolReport, PoolTally
 from recengine.offline.rank import blended, of_model

@@ -11,7 +11,8 @@ from recengine.algorithms.calibration import Curve
 from recengine.errors import ShapeError
 from recengine.jobs.calibration_page import page, write
 from recengine.metrics.calibration import brier, ece, reliability
-from recengine.offline import build, choose, reliability as judged, train
+from recengine.offline import build, choose, train
+from recengine.offline import reliability as judged
 from tests.oracles.calibration import calibration_error
 from tests.unit.shop import shop
 from tests.unit.test_train import config
