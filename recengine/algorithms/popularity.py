@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from recengine.algorithms.base import Progress
+from recengine.algorithms.priors import untouched
 from recengine.algorithms.standing import Tally, clock_of, descending, growth, standing
 from recengine.artifacts.arrays import read_arrays, write_arrays
 from recengine.config import Popularity as PopularityConfig
@@ -74,8 +75,9 @@ class Popularity:
     """Score items by how much everybody engages with them.
 
     Score = (1 - trending_share) * all_time + trending_share * trending, both log1p of weighted counts over the log1p
-    of the largest, so 0..1. An item of the catalogue that nobody engaged with scores 0, a real and lowest score, so
-    that new items can be shown; an item that came after training is not scored (NaN).
+    of the largest, so 0..1. An item of the catalogue that nobody engaged with counts the prior of its category, less
+    than any that somebody did (`algorithms/priors.py`); 0, a real and lowest score, where items have no category. An
+    item that came after training is not scored (NaN).
     """
 
     kind: ClassVar[str] = "popularity"
@@ -115,6 +117,7 @@ class Popularity:
         weights = entries.weights[keep].astype(np.float64)
         clock = clock_of(times, self.config.half_life_days)
         counts = _sums(items, weights, entries.n_items)
+        counts += untouched(counts, data.items.columns.get(category))
         recent = _sums(items, weights * growth(times, *clock), entries.n_items)
         all_time, trending, scores = standing(counts, recent, self.config.trending_share)
         indptr, members, labels = _by_category(data.items, category, scores)
