@@ -106,8 +106,8 @@ class Ease(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     confidence_threshold: Confidence = 0.5
     regularization: Annotated[float, Meta(gt=0, description="lambda on the diagonal of the Gram matrix")] = 250.0
     inverse: Annotated[Literal["auto", "exact", "sparse"], Meta(description="auto = exact up to `exact_up_to` items")] = "auto"
-    exact_up_to: Annotated[Positive, Meta(description="items whose dense inverse fits: 20,000 take 1.6 GB while it is made")] = 12_000
-    neighbors: Annotated[Positive, Meta(description="weights kept of every item in the sparse form")] = 200
+    exact_up_to: Annotated[Positive, Meta(description="items whose dense inverse fits: 12,000 take 1.7 GB while it is made")] = 12_000
+    neighbors: Annotated[Positive, Meta(description="weights kept of every item in the sparse form")] = 100
     history_limit: Annotated[Positive, Meta(description="latest items of a user that count, in training and serving")] = 1000
 
 

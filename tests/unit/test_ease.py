@@ -34,7 +34,7 @@ def test_it_keeps_the_contract():
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.5, 10.0]))
 def test_both_forms_follow_the_closed_form(seed, regularization):
     found = drawn(seed, n_users=25, n_items=18)
-    for inverse in ("exact", "sparse"):  # 200 neighbours of 17 others: the full pattern, where anything overlaps
+    for inverse in ("exact", "sparse"):
         model = Ease(Config(inverse=inverse, regularization=regularization)).fit(training(found))
         expected = wanted(found, regularization)
         got = scored(model, found)
