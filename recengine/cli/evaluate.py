@@ -36,6 +36,9 @@ def evaluate(args: Namespace) -> None:
             beside = [(answer["popularity"][m], *answer["differences"].get(m, (None,) * 3)) for m in answer["metrics"]]
             rows = [[m, v, *more] for (m, v), more in zip(answer["metrics"].items(), beside, strict=True)]
             show.table(["metric", "value", "popularity", "difference", "from", "to"], rows)
+        elif "global_mean" in answer:
+            rows = [[m, v, answer["biases"][m], answer["global_mean"][m]] for m, v in answer["metrics"].items()]
+            show.table(["metric", "value", "biases alone", "global mean"], rows)
         else:
             show.table(["metric", "value"], list(answer["metrics"].items()))
         fit, recommend, peak = (answer[key] for key in ("fit_seconds", "recommend_seconds", "peak_rss_mb"))

@@ -26,7 +26,8 @@ from recengine.config import Config, ModelConfig
 from recengine.config import Popularity as PopularityConfig
 from recengine.errors import ConfigInvalid
 from recengine.jobs.cold_users import cold_users
-from recengine.jobs.protocols import Task, leave_one_out, split, validation_part
+from recengine.jobs.protocols import Task, leave_one_out, split, undivided, validation_part
+from recengine.jobs.ratings import evaluate_ratings
 from recengine.jobs.settings import engine_settings, model_settings
 from recengine.kernels import cores
 from recengine.metrics.beyond import coverage, gini, novelty
@@ -42,7 +43,7 @@ __all__ = ("DEFAULT", "PROTOCOLS", "evaluate_log", "evaluate_split")
 
 DEFAULT = "default"
 """The algorithm name that means the whole engine."""
-PROTOCOLS = ("leave-one-out", "cold-users")
+PROTOCOLS = ("leave-one-out", "cold-users", "ratings")
 """Of `evaluate_log`."""
 
 
@@ -120,6 +121,8 @@ def evaluate_log(
         raise ConfigInvalid(f"no protocol {protocol!r}", hint=f"known: {', '.join(PROTOCOLS)}")
     config = _config(config, at, seed, threads)
     asked = _asked(algorithm, settings or {}, config)
+    if protocol == "ratings":
+        return evaluate_ratings(undivided(log, columns, config.event), asked, config)
     if protocol == "cold-users":
         task = cold_users(log, users, items, columns, config.event, share=share, seed=seed)
         return _evaluate(task, algorithm, asked, config, last_only=False, rival=True, progress=progress)

@@ -185,7 +185,8 @@ def together(held: Held, n_users: int, n_items: int) -> Interactions:
         values[to] = base.values[from_base]
     for user in touched:
         values[indptr[user] : indptr[user + 1]] = _ratings(overlay[user])
-    return Interactions(n_users, n_items, indptr, *columns, None if np.isnan(values).all() else values)
+    items, weights, times = columns
+    return Interactions(n_users, n_items, indptr, items, weights, times, None if np.isnan(values).all() else values)
 
 
 def _blocks(events: EventColumns, meanings: Meanings) -> Iterator[tuple[int, list[Happening]]]:
