@@ -248,7 +248,7 @@ static int bpr_by_item(const void *a, const void *b) { return ((const Entry *)a)
 
 /* x of one row against fixed items: `passes` over its entries, with steps that shrink to nothing, so that the noise of the draws does too */
 static void bpr_fold_row(const float *items, int64_t n_items, int64_t stride, int ld, const int32_t *row, const float *weights, int64_t length,
-                         const Urn *urn, int passes, float rate, float regularization, float *x, Entry *kept, int32_t *known) {
+                         const Urn *urn, int passes, int hardest, float rate, float regularization, float *x, Entry *kept, int32_t *known) {
     int64_t n = 0;
     for (int64_t e = 0; e < length; e++)
         if (weights[e] > 0 && row[e] >= 0 && row[e] < n_items && !isnan(items[row[e] * stride])) kept[n++] = (Entry){0, row[e], weights[e]};
@@ -257,7 +257,14 @@ static void bpr_fold_row(const float *items, int64_t n_items, int64_t stride, in
     for (int k = 0; k < ld; k++) x[k] = n ? 0.0f : NAN;
     for (int64_t q = 0; q < n * passes; q++) {
         const Entry *e = kept + q % n;
-        const int32_t drawn = bpr_negative(urn, BPR_FOLD_KEY, 0, (uint32_t)e->item, (uint32_t)(q / n), known, n);
+        int32_t drawn = -1;
+        float most = 0;
+        for (int h = 0; h < hardest; h++) {
+            const int32_t found = bpr_negative(urn, BPR_FOLD_KEY, 0, (uint32_t)e->item, (uint32_t)(q / n * hardest + h), known, n);
+            if (found < 0) continue;
+            const float *y = items + found * stride, score = hardest > 1 ? bpr_dot(x, y, ld) + y[ld] : 0;
+            if (drawn < 0 || score > most) { drawn = found; most = score; }
+        }
         if (drawn < 0) continue;
         const float *p = items + e->item * stride, *m = items + drawn * stride;
         const float now = rate * (float)(n * passes - q) / (float)(n * passes);
@@ -269,7 +276,7 @@ static void bpr_fold_row(const float *items, int64_t n_items, int64_t stride, in
 
 /* `items` (n_items, ld + 1): vector, then bias; NaN rows have none. `sold` are the items that have one. 0, or -1 without memory. */
 static int bpr_fold(const float *items, int64_t n_items, int ld, const int64_t *indptr, const int32_t *row_items, const float *weights,
-                    int64_t rows, const int32_t *sold, int64_t n_sold, const uint32_t *keep, const int32_t *other, int passes, float rate,
+                    int64_t rows, const int32_t *sold, int64_t n_sold, const uint32_t *keep, const int32_t *other, int passes, int hardest, float rate,
                     float regularization, float *out, int threads) {
     const Urn urn = {sold, keep, other, (uint32_t)n_sold};
     int64_t longest = 1;
@@ -287,7 +294,7 @@ static int bpr_fold(const float *items, int64_t n_items, int ld, const int64_t *
         for (int64_t r = 0; r < rows; r++)
             if (kept && known)
                 bpr_fold_row(items, n_items, ld + 1, ld, row_items + indptr[r], weights + indptr[r], indptr[r + 1] - indptr[r], &urn,
-                             passes, rate, regularization, out + r * ld, kept, known);
+                             passes, hardest, rate, regularization, out + r * ld, kept, known);
         free(kept); free(known);
     }
     return failed ? -1 : 0;

@@ -15,7 +15,7 @@ cdef extern from "bpr.h" nogil:
                   const int32_t *user_order, int64_t users, const int32_t *item_order, int64_t sold, const uint32_t *keep,
                   const int32_t *other, int blocks, int negatives, int hardest, uint64_t key, int threads)
     int bpr_fold(const float *items, int64_t n_items, int ld, const int64_t *indptr, const int32_t *row_items, const float *weights,
-                 int64_t rows, const int32_t *sold, int64_t n_sold, const uint32_t *keep, const int32_t *other, int passes, float rate,
+                 int64_t rows, const int32_t *sold, int64_t n_sold, const uint32_t *keep, const int32_t *other, int passes, int hardest, float rate,
                  float regularization, float *out, int threads)
 
 
@@ -49,7 +49,7 @@ def epoch(const int64_t[::1] indptr, const int32_t[::1] items, const float[::1] 
 
 
 def fold(const float[:, ::1] item_vectors, const int64_t[::1] indptr, const int32_t[::1] items, const float[::1] weights,
-         const int32_t[::1] sold, const uint32_t[::1] keep, const int32_t[::1] other, int passes, float rate, float regularization,
+         const int32_t[::1] sold, const uint32_t[::1] keep, const int32_t[::1] other, int passes, int hardest, float rate, float regularization,
          float[:, ::1] out, int threads):
     """Step every row of `out` from zero against fixed items; NaN where it has no usable entry."""
     cdef int failed = 0, drawn = keep.shape[0] > 0
@@ -59,6 +59,6 @@ def fold(const float[:, ::1] item_vectors, const int64_t[::1] indptr, const int3
         failed = bpr_fold(&item_vectors[0, 0] if item_vectors.shape[0] > 0 else NULL, item_vectors.shape[0], <int>out.shape[1], &indptr[0],
                           &items[0] if items.shape[0] > 0 else NULL, &weights[0] if items.shape[0] > 0 else NULL, out.shape[0],
                           &sold[0] if sold.shape[0] > 0 else NULL, sold.shape[0], &keep[0] if drawn else NULL,
-                          &other[0] if drawn else NULL, passes, rate, regularization, &out[0, 0], threads)
+                          &other[0] if drawn else NULL, passes, hardest, rate, regularization, &out[0, 0], threads)
     if failed:
         raise MemoryError

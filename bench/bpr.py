@@ -1,4 +1,4 @@
-"""Measure a BPR epoch over Gowalla beside implicit's, what determinism costs ours, and recall on a part held out of train.
+"""Measure a BPR epoch over Gowalla beside implicit's, what determinism costs ours, and recall on a held-out part.
 
 Peer: implicit's BayesianPersonalizedRanking on the CPU, in turns with ours: float32, uniform draws of a positive, its
 negatives in proportion to popularity and those that the user has engaged with left out, threads that overwrite one

@@ -33,7 +33,7 @@ from recengine.types import F32, F64, I32, I64, Evidence, Interactions, Mask, Qu
 
 __all__ = ("Bpr",)
 
-INIT_STD = 1.0
+INIT_STD = 0.5
 """Length of a vector at the start. At 0.1 the products stay near 0 for ten epochs, and only the biases learn."""
 FOLD_PASSES = 40
 """Passes over a history that is folded in."""
@@ -236,7 +236,7 @@ class _FoldIn:
         vectors = kernel.fold(
             items, history.indptr, history.items, history.weights / np.float32(self.mean_weight), self.negatives,
             passes=FOLD_PASSES, rate=self.config.learning_rate, regularization=self.config.regularization,
-            threads=threads,
+            hardest_of=self.config.hardest_of, threads=threads,
         )  # fmt: skip
         return _ended(vectors, np.where(np.isnan(vectors[:, 0]), np.float32(np.nan), np.float32(1)))
 

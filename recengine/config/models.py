@@ -49,7 +49,7 @@ class Bpr(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     confidence_threshold: Confidence = 0.5
     factors: Factors = 64
     epochs: Annotated[Epochs, Meta(description="passes over the entries")] = 100
-    learning_rate: Annotated[float, Meta(gt=0, le=10, description="length of a gradient step")] = 0.05
+    learning_rate: Annotated[float, Meta(gt=0, le=10, description="length of the first gradient steps; it falls to 0 over the epochs")] = 0.1
     regularization: Annotated[float, Meta(ge=0, description="L2 on the vectors that a step touches")] = 0.01
     negatives: Annotated[int, Meta(ge=1, le=100, description="negatives of a positive")] = 1
     hardest_of: Annotated[int, Meta(ge=1, le=64, description="a negative is the best scored of so many draws; 1 = the plain loss")] = 16

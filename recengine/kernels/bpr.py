@@ -165,6 +165,7 @@ def fold(
     passes: int,
     rate: float,
     regularization: float,
+    hardest_of: int = 1,
     threads: int = 1,
 ) -> F32:
     """Step new rows against fixed items, float32 (B, width): the same objective, `rate` falling to 0 over `passes`.
@@ -176,7 +177,7 @@ def fold(
         of an item without a vector, are left out. A row that keeps none becomes NaN.
     negatives : one part, all items that have a vector.
 
-    Cost: passes * entries * 6 width flops. The draws hang on the row's items alone, not on its place in the batch.
+    Cost: passes * entries * (6 + 2 hardest_of) width flops. The draws hang on the row's items alone, not on its place in the batch.
 
     Raises
     ------
@@ -190,10 +191,10 @@ def fold(
     if negatives.most >= len(item_vectors):
         raise ShapeError(f"negatives: expected rows in 0..{len(item_vectors) - 1}, got {negatives.most}")
     out = np.empty((len(indptr) - 1, width), np.float32)
-    team = max(1, min(threads, 1 + len(items) * passes // WORK_OF_A_THREAD))
+    team = max(1, min(threads, 1 + len(items) * passes * hardest_of // WORK_OF_A_THREAD))
     _native.fold(
-        item_vectors, indptr, items, weights, negatives.items, negatives.keep, negatives.other, passes, rate,
-        regularization, out, team,
+        item_vectors, indptr, items, weights, negatives.items, negatives.keep, negatives.other, passes,
+        hardest_of, rate, regularization, out, team,
     )  # fmt: skip
     return out
 

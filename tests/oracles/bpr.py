@@ -56,13 +56,14 @@ def epoch(entries, users, items, tables, parts, vectors, rate, regularization, k
                         bias[i], bias[j] = shrink * bias[i] + a, shrink * bias[j] - a
 
 
-def fold(y, bias, row, sold, tables, passes, rate, regularization):
+def fold(y, bias, row, sold, tables, passes, rate, regularization, hardest=1):
     """Step one new row [(item, weight)] from zero against fixed items, by a rate that falls to 0."""
     row = sorted((i, w) for i, w in row if w > 0 and 0 <= i < len(y) and not np.isnan(y[i, 0]))
     x = np.zeros(y.shape[1]) if row else np.full(y.shape[1], np.nan)
     for q in range(passes * len(row)):
         i, weight = row[q % len(row)]
-        j = negative(FOLD_KEY, 0, i, q // len(row), sold, *tables, {e[0] for e in row})
+        drawn = [negative(FOLD_KEY, 0, i, q // len(row) * hardest + h, sold, *tables, {e[0] for e in row}) for h in range(hardest)]
+        j = max((d for d in drawn if d >= 0), key=lambda d: x @ y[d] + bias[d], default=-1)
         if j >= 0:
             now = rate * (1 - q / (passes * len(row)))
             a = now * weight / (1 + np.exp(x @ (y[i] - y[j]) + bias[i] - bias[j]))

@@ -143,9 +143,9 @@ def test_a_user_of_all_items_makes_no_step():
         np.testing.assert_array_equal(before, after)
 
 
-@given(problems(), st.booleans())
+@given(problems(), st.booleans(), st.sampled_from([1, 4]))
 @settings(deadline=None)
-def test_a_fold_makes_the_steps_of_the_formula(problem, lost):
+def test_a_fold_makes_the_steps_of_the_formula(problem, lost, hardest):
     y = np.concatenate((problem.y, problem.bias[:, None]), axis=1)
     if lost:
         y[::3] = np.nan
@@ -157,11 +157,11 @@ def test_a_fold_makes_the_steps_of_the_formula(problem, lost):
     weights = np.array([e[1] for row in rows for e in row], np.float32)
     for flat in (y, items, weights, indptr):
         flat.setflags(write=False)
-    found = bpr.fold(y, indptr, items, weights, urn, passes=3, rate=0.2, regularization=0.02)
-    again = bpr.fold(np.asfortranarray(y), indptr, items, weights, urn, passes=3, rate=0.2, regularization=0.02, threads=2)
+    found = bpr.fold(y, indptr, items, weights, urn, passes=3, rate=0.2, regularization=0.02, hardest_of=hardest)
+    again = bpr.fold(np.asfortranarray(y), indptr, items, weights, urn, passes=3, rate=0.2, regularization=0.02, hardest_of=hardest, threads=2)
     np.testing.assert_array_equal(found.view(np.uint32), again.view(np.uint32))
     for row, vector in zip(rows, found, strict=True):
-        wanted = oracle.fold(y[:, :-1].astype(np.float64), y[:, -1].astype(np.float64), row, known, (urn.keep, urn.other), 3, 0.2, 0.02)
+        wanted = oracle.fold(y[:, :-1].astype(np.float64), y[:, -1].astype(np.float64), row, known, (urn.keep, urn.other), 3, 0.2, 0.02, hardest)
         np.testing.assert_allclose(vector, wanted, rtol=2e-4, atol=2e-4)
 
 
