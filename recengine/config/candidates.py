@@ -65,7 +65,7 @@ class BestOfModels(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Best items of every personal model; each is a source under its own name, with the model's own `time_budget_ms`."""
 
     name: Name = "models"
-    per_model: Annotated[Count, Meta(description="best items of each model")] = 150
+    per_model: Annotated[Count, Meta(description="best items of each model")] = 100
 
 
 class InCategories(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="category"):

@@ -14,8 +14,9 @@ user in brackets; als, item_knn, user_knn and popularity; `recengine train` says
     100 a model, popular 100, demog. 200  .479 (323)  .563 (227)  .324 (361)    .488 (313)
 
 `similar_users` and `similar_items` cost 30 to 50 us a request each and find less than the best 50 more of every model,
-which cost 5 us: so models are asked for 150, and these two wait to be declared. Of ml100k's test users 6 in 10 are
-cold: deep lists of what is popular, and of what people alike like, are what holds their items.
+which cost 30 us of the demo shop's 520: all three wait to be declared by who has the time. Longer orders cost next to
+nothing, and of ml100k's test users 6 in 10 are cold: deep lists of what is popular, and of what people alike like, are
+what holds their items. So the default is the last line.
 """
 
 from collections.abc import Iterator
