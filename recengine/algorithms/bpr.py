@@ -35,8 +35,9 @@ __all__ = ("Bpr",)
 
 INIT_STD = 0.5
 """Length of a vector at the start. At 0.1 the products stay near 0 for ten epochs, and only the biases learn."""
-FOLD_PASSES = 40
-"""Passes over a history that is folded in."""
+FOLD_PASSES = 15
+"""Passes over a history that is folded in. Gowalla, held-out part, Recall@20: vectors as trained .183, folded in by 15
+passes .186, by 40 passes .189 at 2.5 times the cost."""
 UPDATE_SHARE = 25
 """An update runs the epochs of a fit, divided by this; its steps begin at `UPDATE_RATE` of the full length."""
 UPDATE_RATE = 0.3
