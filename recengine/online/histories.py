@@ -180,12 +180,14 @@ def together(held: Held, n_users: int, n_items: int) -> Interactions:
         for user in touched:
             column[indptr[user] : indptr[user + 1]] = getattr(overlay[user], name)
         columns.append(column)
+    items, weights, times = columns
+    if base.values is None and all(overlay[user].values is None for user in touched):
+        return Interactions(n_users, n_items, indptr, items, weights, times)
     values = np.full(int(indptr[-1]), np.nan, np.float32)
     if base.values is not None:
         values[to] = base.values[from_base]
     for user in touched:
         values[indptr[user] : indptr[user + 1]] = _ratings(overlay[user])
-    items, weights, times = columns
     return Interactions(n_users, n_items, indptr, items, weights, times, None if np.isnan(values).all() else values)
 
 
