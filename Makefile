@@ -6,6 +6,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
+# `make test EXTRAS=dev,train` also runs what needs PyTorch; without it that is skipped, counted and printed.
+EXTRAS ?= dev
 
 # The first Python that can make a virtual environment and compile an extension.
 FITS := import sys, sysconfig, os, ensurepip, venv; \
@@ -58,5 +60,5 @@ $(VENV)/.demo: $(BUILT_FROM) | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: $(BUILT_FROM) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$(EXTRAS)]"
 	@touch $@ $(VENV)/.demo

@@ -30,11 +30,7 @@ def tables(network: NeuralCf, item_context: F32, able: Bools) -> tuple[F32, F32]
 
 
 def graph(network: NeuralCf) -> bytes:
-    """Write the graph: B users, N candidates of any of them (`row`), tables of any length -> `score` (N,).
-
-    The perceptron's last layer has one unit; it is written as a product and a sum, like the product of embeddings,
-    because then a candidate's score does not depend on how many there are.
-    """
+    """Write the graph: one user and N candidates, rows of tables of any length -> `score` (N,)."""
     constants: list[TensorProto] = []
     nodes = []
 
@@ -51,31 +47,26 @@ def graph(network: NeuralCf) -> bytes:
         weight, bias = constant(f"{name}_weight", layer.weight.T), constant(f"{name}_bias", layer.bias)
         return node("Gemm", [given, weight, bias], name)
 
-    last_axis = constant("last_axis", np.array([1], np.int64))
-    known = node("Concat", ["user", "context"], "known", axis=1)  # (B, F + C)
-    about_user = node("Gather", [linear("user_side", network.user_side, known), "row"], "about_user")  # (N, H0)
+    known = node("Concat", ["user", "context"], "known", axis=1)  # (1, F + C)
     about_item = node("Gather", ["item_hidden", "item"], "about_item")  # (N, H0)
-    h = node("Relu", [node("Add", [about_user, about_item], "first")], "first_out")
+    h = node("Relu", [node("Add", [about_item, linear("user_side", network.user_side, known)], "first")], "first_out")
     for place, layer in enumerate(network.hidden):
         h = node("Relu", [linear(f"hidden{place}", layer, h)], f"hidden{place}_out")  # (N, H1), (N, H2)
-    weighted = node("Mul", [h, constant("last_weight", network.last.weight[0])], "weighted")
-    perceptron = node("ReduceSum", [weighted, last_axis], "perceptron", keepdims=0)  # (N,)
-    u = node("Gather", ["user", "row"], "u")  # (N, F)
-    products = node("Mul", [u, node("Gather", ["item_product", "item"], "i")], "products")
-    product = node("ReduceSum", [products, last_axis], "product", keepdims=0)  # (N,)
-    both = node("Add", [product, perceptron], "both")
-    node("Add", [both, constant("last_bias", network.last.bias)], "score")
+    perceptron = linear("last", network.last, h)  # (N, 1)
+    column = node("Transpose", ["user"], "column")  # (F, 1)
+    product = node("MatMul", [node("Gather", ["item_product", "item"], "i"), column], "product")  # (N, 1)
+    node("Reshape", [node("Add", [perceptron, product], "both"), constant("flat", np.array([-1]))], "score")
 
     width, first = network.product.shape[0], network.user_side.out_features
     context = network.user_side.in_features - width
     floats = {
-        "user": ["B", width],
-        "context": ["B", context],
+        "user": [1, width],
+        "context": [1, context],
         "item_hidden": ["items", first],
         "item_product": ["items", width],
     }
     inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in floats.items()]
-    inputs += [helper.make_tensor_value_info(name, TensorProto.INT64, ["N"]) for name in ("row", "item")]
+    inputs.append(helper.make_tensor_value_info("item", TensorProto.INT64, ["N"]))
     output = helper.make_tensor_value_info("score", TensorProto.FLOAT, ["N"])
     whole = helper.make_graph(nodes, "neural_cf", inputs, [output], constants)
     model = helper.make_model(whole, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="recengine")
@@ -86,7 +77,7 @@ def graph(network: NeuralCf) -> bytes:
 
 
 def golden(network: NeuralCf, *, seed: int) -> Golden:
-    """Draw two users, five candidates and tables of four items, and say what PyTorch answers.
+    """Draw a user, candidates and tables of four items, and say what PyTorch answers.
 
     So whoever loads the graph holds ONNX Runtime to PyTorch.
     """
@@ -97,15 +88,14 @@ def golden(network: NeuralCf, *, seed: int) -> Golden:
         return np.round(rng.standard_normal(shape), 3).astype(np.float32)  # short in a card
 
     floats = {
-        "user": drawn(2, width),
-        "context": drawn(2, network.user_side.in_features - width),
+        "user": drawn(1, width),
+        "context": drawn(1, network.user_side.in_features - width),
         "item_hidden": drawn(4, first),
         "item_product": drawn(4, width),
     }
-    rows = {"row": np.array([0, 0, 0, 1, 1]), "item": np.array([0, 1, 3, 2, 3])}
+    item = np.array([0, 3, 1, 3, 2])
     user, context, hidden, product = (torch.from_numpy(value) for value in floats.values())
     with torch.no_grad():
-        every = network.head(user, context, hidden.expand(2, -1, -1), product.expand(2, -1, -1))  # (2, 4)
-    output = every.numpy()[rows["row"], rows["item"]]
-    given = {name: value.tolist() for name, value in (floats | rows).items()}
+        output = network.head(user, context, hidden[None, item], product[None, item])[0]  # (N,)
+    given = {name: value.tolist() for name, value in (floats | {"item": item}).items()}
     return Golden(given, [float(value) for value in output])

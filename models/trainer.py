@@ -167,7 +167,7 @@ class _Session:
             loss = loss + pull * self.network.drift(users, items)
             if not torch.isfinite(loss):
                 raise TrainingFailed(
-                    f"neural_cf `{config.name}`: the loss is {float(loss)} in epoch {epoch}",
+                    f"neural_cf `{config.name}`: the loss is {float(loss.detach())} in epoch {epoch}",
                     hint="lower `learning_rate`, or look for huge event weights",
                 )
             for optimizer in optimizers:

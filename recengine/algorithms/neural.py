@@ -14,7 +14,7 @@ how many items the user engaged with, and how many users engaged with the item w
 these for every past event.
 """
 
-from collections.abc import Iterator
+import math
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -141,12 +141,12 @@ class NeuralCf:
         """Score given items, log-odds; NaN where user or item has no embedding; see `Scorer.score`."""
         network = self._fitted()
         users = self._users(query, threads)
+        if len(users.able) == 1 and users.able[0] and network.knows(items):  # one request: six array calls less
+            return network.run(users, np.zeros(len(items), np.int64), items, threads)
         out = np.full(len(items), np.nan, np.float32)
         row = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
         known = (items >= 0) & (items < len(network.able)) & users.able[row]
         known[known] &= network.able[items[known]] == 1
-        if known.all():  # the rule; two copies less
-            return network.run(users, row, items, threads)
         out[known] = network.run(users, row[known], items[known], threads)
         return out
 
@@ -157,6 +157,10 @@ class NeuralCf:
     def rough(self, query: Query, indptr: I64, items: I32, *, threads: int = 1) -> F32:
         """Score given items by the dot products that the network started from; see `Costly`."""
         return self._fitted().learned.start.score(query, indptr, items, threads=threads)
+
+    def item_vectors(self) -> F32:
+        """Return the start's unit-length item vectors, for measuring variety; see `Vectors`."""
+        return self._fitted().learned.start.item_vectors()
 
     def explain(self, query: Query, row: int, item: int, top: int = 3) -> tuple[Evidence, ...]:
         """Split the score: what the start says for each item of the history, and what the network adds (`model`).
@@ -244,6 +248,10 @@ class _Network:
         """Which items have an embedding, uint8 (n_items,)."""
         return (~np.isnan(self.learned.item_hidden[:, 0])).astype(np.uint8)
 
+    def knows(self, items: I32) -> bool:
+        """Tell whether all items have an embedding."""
+        return bool(len(items) and items.min() >= 0 and items.max() < len(self.able) and self.able[items].all())
+
     def users(self, query: Query, threads: int) -> _Users:
         """Compute `fold A + offset`; a row without a vector of the start has no embedding."""
         learned = self.learned
@@ -252,44 +260,49 @@ class _Network:
         able = ~np.isnan(vectors[:, 0])
         vectors[~able] = 0
         rotate(vectors, learned.regression)
-        known = np.flatnonzero((query.users >= 0) & (query.users < len(learned.offsets)))
-        vectors[known] += learned.offsets[query.users[known]]
         history = query.history
-        engaged = np.concatenate(([0], np.cumsum(history.weights > 0)))
-        counts = engaged[history.indptr[1:]] - engaged[history.indptr[:-1]]
+        if len(able) == 1:  # one request: ten array calls less
+            user, counts = int(query.users[0]), np.array([np.count_nonzero(history.weights > 0)])
+            if 0 <= user < len(learned.offsets):
+                vectors[0] += learned.offsets[user]
+        else:
+            known = np.flatnonzero((query.users >= 0) & (query.users < len(learned.offsets)))
+            vectors[known] += learned.offsets[query.users[known]]
+            engaged = np.concatenate(([0], np.cumsum(history.weights > 0)))
+            counts = engaged[history.indptr[1:]] - engaged[history.indptr[:-1]]
         return _Users(self, vectors, user_context(np.full(len(able), query.now, np.int64), counts), able)
 
     def run(self, users: _Users, row: I64, item: Any, threads: int) -> F32:
-        """Score pairs of row and item, rows rising, float32 (N,)."""
-        chunks = list(_chunks(row, item))
-        if threads > 1 and len(chunks) > 1:
-            with ThreadPoolExecutor(min(threads, len(chunks))) as workers:
-                parts = list(workers.map(lambda chunk: self._chunk(users, *chunk), chunks))
-        else:
-            parts = [self._chunk(users, *chunk) for chunk in chunks]
-        return np.concatenate(parts) if len(parts) != 1 else parts[0]
+        """Score pairs of row and item, rows rising, float32 (N,): one call for all candidates of a row."""
+        ends = [*(np.flatnonzero(row[1:] != row[:-1]) + 1).tolist(), len(row)] if len(row) else []
+        starts = [0, *ends[:-1]]
+        spans = zip(starts, ends, strict=False)
+        pieces = [(a, min(a + CHUNK, end)) for start, end in spans for a in range(start, end, CHUNK)]
+        item = np.asarray(item, np.int64)
+        out = np.empty(len(row), np.float32)
 
-    def _chunk(self, users: _Users, row: I64, item: Any) -> F32:
-        """Score one chunk. A row alone is doubled: ONNX Runtime sums a single row in another order than one of many."""
-        n = len(row)
-        if n == 0:
-            return np.empty(0, np.float32)
-        first, last = int(row[0]), int(row[-1]) + 1
-        pad = [first, first] if last - first == 1 else slice(first, last)
-        inputs: dict[str, Any] = {
-            "user": users.embedding[pad],
-            "context": users.context[pad],
-            "row": np.concatenate((row, row)) - first if n == 1 else row - first,
-            "item": np.asarray(np.concatenate((item, item)) if n == 1 else item, np.int64),
+        def score(piece: tuple[int, int]) -> None:
+            first, last = piece
+            out[first:last] = self._of_row(users, int(row[first]), item[first:last])
+
+        if threads > 1 and len(pieces) > 1:
+            with ThreadPoolExecutor(min(threads, len(pieces))) as workers:
+                list(workers.map(score, pieces))
+        else:
+            for piece in pieces:
+                score(piece)
+        return out
+
+    def _of_row(self, users: _Users, row: int, item: I64) -> F32:
+        """Score items for one row. One alone is doubled: ONNX Runtime sums a single row in another order than many."""
+        inputs = {
+            "user": users.embedding[row : row + 1],
+            "context": users.context[row : row + 1],
+            "item": item if len(item) > 1 else np.concatenate((item, item)),
             "item_hidden": self.learned.item_hidden,
             "item_product": self.learned.item_product,
         }
-        return self.graph.run(inputs)[:n]
-
-
-def _chunks(row: I64, item: Any) -> Iterator[tuple[I64, Any]]:
-    for first in range(0, max(len(row), 1), CHUNK):
-        yield row[first : first + CHUNK], item[first : first + CHUNK]
+        return self.graph.run(inputs)[: len(item)]
 
 
 def _ranks(counts: I64) -> I64:
@@ -311,13 +324,20 @@ def user_context(times: I64, engaged: I64) -> F32:
     times : microseconds; an order below `MICROSECONDS_FROM` is no clock time.
     engaged : how many entries of positive weight the user has.
     """
-    out = np.zeros((len(times), 5), np.float32)
-    clock = times >= MICROSECONDS_FROM
-    for column, period in ((0, DAY), (2, 7 * DAY)):
-        turn = (times[clock] % period) * (2 * np.pi / period)
-        out[clock, column], out[clock, column + 1] = np.sin(turn), np.cos(turn)
-    out[:, 4] = np.log1p(np.minimum(engaged, HISTORY_LIMIT)) / np.log1p(HISTORY_LIMIT)
-    return out
+    rows = [(*_clock(t), _activity(n)) for t, n in zip(times.tolist(), engaged.tolist(), strict=True)]
+    return np.array(rows, np.float32).reshape(-1, 5)
+
+
+def _clock(time: int) -> tuple[float, float, float, float]:
+    """Turn a moment into points on two circles; in plain Python, for one request must not pay for ten array calls."""
+    if time < MICROSECONDS_FROM:
+        return 0.0, 0.0, 0.0, 0.0
+    day, week = (2 * math.pi * (time % period) / period for period in (DAY, 7 * DAY))
+    return math.sin(day), math.cos(day), math.sin(week), math.cos(week)
+
+
+def _activity(engaged: int) -> float:
+    return math.log1p(min(engaged, HISTORY_LIMIT)) / math.log1p(HISTORY_LIMIT)
 
 
 def item_context(engaged: I64) -> F32:

@@ -152,7 +152,7 @@ class UserKnn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class NeuralCf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="neural_cf"):
-    """Product of embeddings and a multi-layer perceptron (He et al. 2017); trained with the extra `train`, scored by ONNX Runtime."""
+    """Product of embeddings and a perceptron (He et al. 2017), started from ALS; trained with the extra `train`, scored by ONNX Runtime."""
 
     name: Name = "neural_cf"
     weight: Weight = 0.2
@@ -161,14 +161,14 @@ class NeuralCf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     factors: Factors = 64
     layers: Annotated[tuple[Annotated[int, Meta(ge=1, le=4096)], ...], Meta(min_length=1, max_length=8, description="widths of the hidden layers")] = (128, 64, 32)
     dropout: Annotated[float, Meta(ge=0, lt=1, description="share of units left out in training")] = 0.2
-    regularization: Annotated[float, Meta(ge=0, description="L2")] = 0.001
+    regularization: Annotated[float, Meta(ge=0, description="L2: of layers towards 0, of embeddings towards their start")] = 0.001
     batch: Annotated[Positive, Meta(description="positives of one step")] = 1024
     epochs: Annotated[Epochs, Meta(description="passes at most; training stops early")] = 100
     learning_rate: Annotated[float, Meta(gt=0, le=10, description="of Adam")] = 0.001
-    validation_share: Annotated[float, Meta(ge=0, lt=0.9, description="share of the entries held out for early stopping; 0 = all epochs")] = 0.2
-    patience: Annotated[int, Meta(ge=1, le=1000, description="epochs without a better validation loss before it stops")] = 3
+    validation_share: Annotated[float, Meta(ge=0, lt=0.9, description="share of the users held out for early stopping; 0 = all epochs")] = 0.2
+    patience: Annotated[int, Meta(ge=1, le=1000, description="epochs without a better NDCG of the held-out users before it stops")] = 3
     negatives: Annotated[int, Meta(ge=1, le=100, description="negatives of a positive")] = 5
-    shortlist: Annotated[Positive, Meta(description="candidates it scores, the best of the cheaper models; the others are not scored")] = 200
+    shortlist: Annotated[Positive, Meta(description="candidates it scores, the best by the dot products it started from; the others are not scored")] = 200
 
 
 class Popularity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="popularity"):
