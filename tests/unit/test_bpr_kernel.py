@@ -177,7 +177,7 @@ def test_a_row_folds_the_same_wherever_it_stands():
 
 
 def test_the_number_of_parts_hangs_on_the_data():
-    assert bpr.blocks(30_000, 41_000, 800_000, 64) == 41
+    assert bpr.blocks(30_000, 41_000, 800_000, 64) == 8
     assert bpr.blocks(60, 45, 300, 64) == 1
     assert bpr.blocks(10**7, 10**6, 10**9, 128) == bpr.MOST_BLOCKS
     assert bpr.blocks(0, 0, 0, 16) == 1
