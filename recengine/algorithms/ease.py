@@ -16,7 +16,7 @@ Why memory is asked for first: see `kernels/memory.py`.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar, NamedTuple, Self
+from typing import ClassVar, Final, NamedTuple, Self
 
 import numpy as np
 from scipy.linalg import lapack
@@ -34,7 +34,7 @@ from recengine.types import F32, F64, I32, I64, Bools, Evidence, Mask, Query, To
 
 __all__ = ("Ease", "inverted")
 
-WEIGHTING = "tfidf"
+WEIGHTING: Final = "tfidf"
 """An entry of weight w counts sqrt(w), in training as in a history; what is rare is left to the regression."""
 
 
@@ -98,8 +98,9 @@ class Ease:
         source, target, value = self._regressed(found, targets, threads, None)
         kept = ~np.isin(held.near.cols, targets)
         rows = np.repeat(np.arange(held.near.n, dtype=np.int32), np.diff(held.near.indptr))[kept]
-        parts = (source, rows), (target, held.near.cols[kept]), (value, held.near.values[kept])
-        model._learned = ItemWeights(_by_source(*map(np.concatenate, parts), n_items), found.known)  # noqa: SLF001 - its own class
+        source, target = np.concatenate([source, rows]), np.concatenate([target, held.near.cols[kept]])
+        value = np.concatenate([value, held.near.values[kept]])
+        model._learned = ItemWeights(_by_source(source, target, value, n_items), found.known)  # noqa: SLF001 - its own class
         return model
 
     def recommend(self, query: Query, n: int, mask: Mask, *, threads: int = 1) -> TopN:
