@@ -15,7 +15,7 @@ from recengine.jobs.evaluate import evaluate_split
 COLUMNS = {"user": "user", "item": "item", "type": "type", "value": "value"}
 SETTINGS = {
     "als": {"factors": 4, "epochs": 8, "regularization": 0.01},
-    "bpr": {"factors": 4, "epochs": 60, "hardest_of": 1},
+    "bpr": {"factors": 8, "epochs": 100, "hardest_of": 1, "regularization": 0.05},
 }
 
 
