@@ -125,4 +125,5 @@ def _degrees(users: Csr, n_items: int, exponent: float) -> tuple[F64, F64]:
     weights = users.values.astype(np.float64)
     owner = np.repeat(np.arange(users.n), np.diff(users.indptr))
     user_degrees = np.bincount(owner, weights, minlength=users.n)
-    return weights * user_degrees[owner] ** (-exponent / 2), np.bincount(users.cols, weights, minlength=n_items)
+    items = np.bincount(users.cols, weights, minlength=n_items).astype(np.float64)
+    return weights * user_degrees[owner] ** (-exponent / 2), items

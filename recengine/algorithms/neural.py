@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Self
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from recengine import onnx
 from recengine.algorithms.als import Als
@@ -295,7 +296,7 @@ class _Network:
 
     def _of_row(self, users: _Users, row: int, item: I64) -> F32:
         """Score items for one row. One alone is doubled: ONNX Runtime sums a single row in another order than many."""
-        inputs = {
+        inputs: dict[str, npt.NDArray[Any]] = {
             "user": users.embedding[row : row + 1],
             "context": users.context[row : row + 1],
             "item": item if len(item) > 1 else np.concatenate((item, item)),

@@ -26,8 +26,8 @@ from recengine.errors import BadArtifact
 __all__ = ("FORMAT", "NAME", "About", "FileRecord", "Manifest", "Stands", "read_manifest", "seal", "verify")
 
 FORMAT = 3
-"""Of the folder; another one is refused. 2: popularity keeps its sums, which live events are added to. 3: calibrations are
-curves, and the blend has one of its own."""
+"""Of the folder; another one is refused. 2: popularity keeps its sums, which live events are added to. 3: calibrations
+are curves, and the blend has one of its own."""
 
 MANIFEST = "manifest.json"
 NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
