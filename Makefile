@@ -40,7 +40,7 @@ test-checked test-sanitized test-portable test-plain: test-%: $(VENV)/.dev
 
 # One small run of every bench; `python -m bench.NAME --json` is the real figure.
 bench: $(VENV)/.dev
-	@for f in bench/*.py; do n=$$(basename $$f .py); case $$n in __init__|harness|data|shops|load|rivals|swaps|worker) continue;; esac; \
+	@for f in bench/*.py; do n=$$(basename $$f .py); case $$n in __init__|harness|data|shops|load|rivals|swaps|vectors|worker) continue;; esac; \
 	echo "== $$n"; $(BIN)/python -m bench.$$n --small --json || exit 1; done
 
 build: $(VENV)/.dev

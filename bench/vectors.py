@@ -1,7 +1,7 @@
 """Make item and user vectors as ALS learns them, of any number: clustered, with a few long ones; not Gaussian noise.
 
 Made to these statistics of real factors (Gowalla, 40,981 items, 64 factors, the defaults of `als`), and what comes out
-at the same size (`python -m bench.vectors` prints both where the data set is there): the norms by quantiles; directions
+at the same size (`statistics` describes both alike): the norms by quantiles; directions
 in regions, districts within them, and items within these, so that the cosine to the neighbours of rank 1, 10, 100 and
 1,000 is .93 .89 .83 .40; the norms of users; and how near a user's direction is to its best 100 (.38 .70 .97 by the
 quantiles .05 .5 .95).

@@ -6,5 +6,6 @@ Floor 2, and the only door to `hnswlib`. In: the item vectors of a factor model 
 
 from recengine.index.making import build, load
 from recengine.index.neighbours import Index, Progress
+from recengine.index.patched import Patched
 
-__all__ = ("Index", "Progress", "build", "load")
+__all__ = ("Index", "Patched", "Progress", "build", "load")

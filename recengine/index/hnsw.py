@@ -71,7 +71,8 @@ class Hnsw:
         """Build over (n, d) float32 `vectors`, of which a copy is kept; rows with NaN are never found.
 
         One thread gives the same graph from the same seed. With more, rows come in another order every time: as good a
-        graph, but not the same one. Cost: about 0.3 ms a row of 64 and 200 of effort.
+        graph, but not the same one. Cost: 4.4 minutes on two threads for a million rows of 64
+        with 16 links and 100 of effort (`bench.retrieval`).
         """
         scan = Int8.build(vectors)
         usable = np.flatnonzero(~np.isnan(vectors).any(axis=1)) if vectors.shape[1] else np.zeros(0, np.int64)

@@ -25,6 +25,7 @@ from recengine.offline import continuity, deploy
 from recengine.offline.build import where
 from recengine.offline.continuity import PassedContinuity
 from recengine.offline.deploy import DeployReport, Extent, fingerprint
+from recengine.offline.indexing import carried
 from recengine.offline.train import Progress
 from recengine.retrieval.deployment import Deployment, Member, assemble
 from recengine.store.database import Database
@@ -197,7 +198,7 @@ def update(
     if lacking > 0:
         blank = np.zeros((lacking, deployment.vectors.shape[1]), np.float32)
         deployment = msgspec.structs.replace(deployment, vectors=np.concatenate((deployment.vectors, blank)))
-    return deployment, tuple(models)
+    return carried(deployment, live, data, config), tuple(models)
 
 
 def _updated(member: Member, data: TrainingData, users: I32, items: I32, config: Config) -> Scorer:

@@ -24,6 +24,7 @@ from recengine.kernels import cores
 from recengine.offline import neural
 from recengine.offline.build import Built
 from recengine.offline.choose import Choice, choose, with_choice
+from recengine.offline.indexing import indexed
 from recengine.retrieval.deployment import Deployment, Member, assemble
 from recengine.types import TrainingData
 
@@ -110,7 +111,7 @@ def final(built: Built, choice: Choice, config: Config, *, progress: Progress | 
     TrainingFailed : as in `run`.
     """
     fitted, _ = fit(built.everything, config, last_seq=built.last_seq, progress=_labelled(progress, "serve"))
-    return with_choice(fitted, choice)
+    return indexed(with_choice(fitted, choice), built.everything, config, progress=_of(progress, "serve: index"))
 
 
 def fit(
@@ -191,3 +192,9 @@ def _labelled(progress: Progress | None, goal: str) -> Progress | None:
     if progress is None:
         return None
     return lambda what, done, total: progress(f"{goal}: {what}", done, total)
+
+
+def _of(progress: Progress | None, what: str) -> Callable[[int, int], None] | None:
+    if progress is None:
+        return None
+    return lambda done, total: progress(what, done, total)

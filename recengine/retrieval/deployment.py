@@ -4,7 +4,7 @@ Made by `offline`, read by `online`.
 
 On disk (inside one version folder, whose files `artifacts` verifies before anything here is called):
 `deployment.json` the configuration, calibration and weight of every member; `models/<name>/` what each `save`
-wrote; `popularity/`; `demographic/`; `features/` where the deployment has features.
+wrote; `popularity/`; `demographic/`; `features/` and `index/` where the deployment has them.
 """
 
 from pathlib import Path
@@ -12,16 +12,19 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from recengine.algorithms.base import Scorer, Vectors
+from recengine.algorithms.base import Factors, Scorer, Vectors
 from recengine.algorithms.calibration import Curve
 from recengine.algorithms.demographic import Demographic
 from recengine.algorithms.popularity import Popularity
 from recengine.algorithms.registry import ALGORITHMS
+from recengine.config import Index as IndexConfig
 from recengine.config import ModelConfig
 from recengine.config import Popularity as PopularityConfig
 from recengine.errors import BadArtifact
 from recengine.features import deployed
 from recengine.features.deployed import DeployedFeatures
+from recengine.index import Index
+from recengine.index import load as load_index
 from recengine.types import F32
 
 __all__ = ("Deployment", "Member", "assemble", "load", "save")
@@ -70,6 +73,13 @@ class Deployment(msgspec.Struct, frozen=True):
     """What models see of users, items and both; None = training was told to make none."""
     curve: Curve = Curve()
     """P(engaged | pooled log-odds of the blend)."""
+    index: Index | None = None
+    """Over `item_factors` of `factors`, for its `query_vectors`; None = its own scan of all items is as good."""
+
+    @property
+    def factors(self) -> Member | None:
+        """The first member that scores by dot products."""
+        return next((member for member in self.members if isinstance(member.scorer, Factors)), None)
 
     def blending(self, members: tuple[Member, ...], curve: Curve) -> "Deployment":
         """Return the same deployment with other calibrations and weights of its models."""
@@ -91,6 +101,7 @@ class _Card(msgspec.Struct, frozen=True, kw_only=True):
     last_seq: int
     curve: Curve
     features: bool = False
+    index: bool = False
 
 
 def assemble(
@@ -104,6 +115,7 @@ def assemble(
     last_seq: int,
     features: DeployedFeatures | None = None,
     curve: Curve = Curve(),  # noqa: B008 - frozen
+    index: Index | None = None,
 ) -> Deployment:
     """Put a deployment together from fitted parts."""
     source = next((m.scorer for m in members if isinstance(m.scorer, Vectors)), None)
@@ -121,6 +133,7 @@ def assemble(
         popular=next((m for m, member in enumerate(members) if isinstance(member.scorer, Popularity)), -1),
         features=features,
         curve=curve,
+        index=index,
     )
 
 
@@ -143,6 +156,9 @@ def save(deployment: Deployment, folder: Path) -> None:
     if deployment.features is not None:
         (folder / deployed.FOLDER).mkdir()
         deployed.save(deployment.features, folder / deployed.FOLDER)
+    if deployment.index is not None:
+        (folder / "index").mkdir()
+        deployment.index.save(folder / "index")
     card = _Card(
         members=tuple(_Entry(m.scorer.config, m.curve, m.weight) for m in deployment.members),
         popularity=deployment.popularity.config,
@@ -152,6 +168,7 @@ def save(deployment: Deployment, folder: Path) -> None:
         last_seq=deployment.last_seq,
         curve=deployment.curve,
         features=deployment.features is not None,
+        index=deployment.index is not None,
     )
     (folder / "deployment.json").write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=2))
 
@@ -189,6 +206,7 @@ def load(folder: Path, version: str) -> Deployment:
         last_seq=card.last_seq,
         curve=card.curve,
         features=deployed.load(folder / deployed.FOLDER) if card.features else None,
+        index=load_index(IndexConfig(), folder / "index") if card.index else None,
     )
 
 

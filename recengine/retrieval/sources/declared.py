@@ -21,7 +21,6 @@ what holds their items. So the default is the last line.
 
 from collections.abc import Iterator
 
-from recengine.algorithms.base import Factors
 from recengine.algorithms.knn import ItemKnn
 from recengine.algorithms.popularity import Popularity
 from recengine.algorithms.user_knn import UserKnn
@@ -60,7 +59,10 @@ def _sources(deployment: Deployment, config: CandidateConfig) -> Iterator[Source
         case BestOfModels():
             for member in deployment.members:
                 if not isinstance(member.scorer, Popularity):  # the same for all: the orders have its best
-                    yield Source(member.name, best_of(member, config.per_model), member.scorer.config.time_budget_ms)
+                    indexed = deployment.index is not None and member is deployment.factors
+                    n = config.per_model
+                    best = nearest_to(member, n, deployment.index) if indexed else best_of(member, n)
+                    yield Source(member.name, best, member.scorer.config.time_budget_ms)
         case InCategories():
             yield Source(config.name, _in_categories(config), None)
         case MostPopular():
@@ -85,8 +87,8 @@ def _personal(deployment: Deployment, config: OfSimilarUsers | SimilarToLast | F
             items = next((s for s in scorers if isinstance(s, ItemKnn)), None)
             return None if items is None else similar_to_last(items, config, deployment.n_items)
         case FactorNeighbors():
-            member = next((m for m in deployment.members if isinstance(m.scorer, Factors)), None)
-            return None if member is None else nearest_to(member, config.n)
+            member = deployment.factors
+            return None if member is None else nearest_to(member, config.n, deployment.index)
         case Alike():
             return _alike(deployment, config.n)
 

@@ -1,0 +1,109 @@
+"""An index whose rows have changed a little since: the old one for what stayed, an exact scan for what did not.
+
+In: an `Index`, and the rows that it has otherwise or not at all. Out: `TopN` of all rows. Why: building a graph again
+for every increment would cost more than the increment, and a graph must not change while it is asked.
+"""
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from recengine.errors import BadArtifact, ShapeError
+from recengine.index import files
+from recengine.index.files import Card
+from recengine.index.neighbours import Index
+from recengine.kernels import array, dot, positive
+from recengine.types import F32, I32, Mask, TopN
+
+__all__ = ("KIND", "Patched")
+
+KIND = "patched"
+"""In the card of its folder; asked, it is of the kind of what it patches."""
+BASE = "base"
+
+
+class Patched:
+    """Search an index beside rows that stand for some of its own, or come after them.
+
+    Parameters
+    ----------
+    base : holds all rows up to `base.n`.
+    rows : int32 (m,), ascending: what `vectors` are for.
+    vectors : float32 (m, base.d); NaN = never found.
+    """
+
+    def __init__(self, base: Index, rows: I32, vectors: F32) -> None:
+        self.base = base
+        self.rows = rows
+        self._packed = dot.pack(vectors)
+        self._replaced = rows[rows < base.n]
+
+    @property
+    def kind(self) -> str:
+        """The kind of the base."""
+        return self.base.kind
+
+    @property
+    def n(self) -> int:
+        """Rows, new ones included."""
+        return max(self.base.n, int(self.rows[-1]) + 1 if len(self.rows) else 0)
+
+    @property
+    def d(self) -> int:
+        """Length of a vector."""
+        return self.base.d
+
+    @property
+    def bytes(self) -> int:
+        """Both parts."""
+        return self.base.bytes + self._packed.rows.nbytes + self._packed.panels.nbytes + self.rows.nbytes
+
+    def search(self, queries: F32, n: int, mask: Mask | None = None, *, threads: int = 1) -> TopN:
+        """Pick the n rows with the largest inner products; see `Index.search`.
+
+        Cost: that of the base, a copy of the mask, and an exact scan of the changed rows.
+        """
+        queries, n = array("queries", queries, np.dtype(np.float32), None, self.d), positive("n", n)
+        mine = None
+        if mask is not None:
+            mask = array("mask", mask, np.dtype(np.uint8), len(queries), None)
+            if mask.shape[1] < self.n:
+                wanted = f"uint8 ({len(queries)}, at least {self.n})"
+                raise ShapeError(f"mask: expected {wanted}, got uint8 {mask.shape}")
+            mine = np.ascontiguousarray(mask[:, self.rows])
+        kept = np.ones((len(queries), self.base.n), np.uint8) if mask is None else mask[:, : self.base.n].copy()
+        kept[:, self._replaced] = 0
+        old = self.base.search(queries, n, kept, threads=threads)
+        new = dot.dot_topk(queries, self._packed, n, mine, threads=threads)
+        rows = np.where(new.items >= 0, self.rows[np.maximum(new.items, 0)], -1).astype(np.int32)
+        return _merged(old, TopN(rows, new.scores), n)
+
+    def save(self, folder: Path) -> None:
+        """Write the changed rows, and the base into a folder of its own."""
+        files.write(folder, Card(kind=KIND, n=self.n, d=self.d), rows=self.rows, vectors=self._packed.rows)
+        (folder / BASE).mkdir()
+        self.base.save(folder / BASE)
+
+    @classmethod
+    def load(cls, folder: Path, card: Card, base: Index) -> Self:
+        """Read what `save` wrote, but for `base`, which the caller has read from `folder / BASE`.
+
+        Raises
+        ------
+        BadArtifact : a file is missing or has the wrong shape, or the rows are not those of `base`.
+        """
+        rows = files.read_array(folder, card, "rows", np.int32, None)
+        vectors = files.read_array(folder, card, "vectors", np.float32, len(rows), card.d)
+        found = cls(base, rows, vectors)
+        ascending = bool((np.diff(rows) > 0).all()) and (len(rows) == 0 or rows[0] >= 0)
+        if not ascending or base.d != card.d or found.n != card.n:
+            raise BadArtifact(f"{folder.name}: changed rows of another index", hint="train again, or roll back")
+        return found
+
+
+def _merged(one: TopN, other: TopN, n: int) -> TopN:
+    """Take the n best of both, best first, ties to the lower row; NaN comes last."""
+    items, scores = np.concatenate((one.items, other.items), axis=1), np.concatenate((one.scores, other.scores), axis=1)
+    best = np.lexsort((items, -scores), axis=1)[:, :n]
+    return TopN(np.take_along_axis(items, best, axis=1), np.take_along_axis(scores, best, axis=1))

@@ -1,0 +1,89 @@
+"""Last step before a deployment serves: the index over the item vectors of its first factor model.
+
+Stands between `train` (or `incremental`) and `deploy`. In: a fitted deployment and what it was fitted on. Out: the same
+with its index, whose effort is measured on vectors of users, as they will ask; without one where `[index]` says that a
+model's own scan of all items is as good.
+"""
+
+import msgspec
+import numpy as np
+
+from recengine.algorithms.base import Factors
+from recengine.config import Config
+from recengine.config import Index as IndexConfig
+from recengine.index import Index, Patched, Progress, build
+from recengine.offline.build import query
+from recengine.retrieval.deployment import Deployment
+from recengine.types import F32, TrainingData
+
+__all__ = ("REBUILT", "carried", "indexed")
+
+ASKED = 400
+"""Users drawn to measure recall with; those without a vector do not count."""
+REBUILT = 0.1
+"""Share of rows that may have changed before an increment builds anew: a query pays that much of a full scan."""
+
+
+def indexed(
+    deployment: Deployment, data: TrainingData, config: Config, *, progress: Progress | None = None
+) -> Deployment:
+    """Return `deployment` with its index, built now.
+
+    Cost: see the `build` of the kinds in `index`.
+    """
+    model = _model(deployment)
+    if model is None:
+        return deployment
+    vectors = _vectors(model)
+    if not _pays(config.index, len(vectors)):
+        return deployment
+    seed, threads = config.training.seed, config.training.threads
+    users = np.random.default_rng(seed).permutation(data.users.n)[:ASKED]
+    asking = model.query_vectors(query(data, np.sort(users).astype(np.int32), limit=config.serving.history_limit))
+    asking = np.ascontiguousarray(asking[np.isfinite(asking).all(axis=1)])
+    asked = asking if len(asking) else None
+    found = build(vectors, config.index, queries=asked, seed=seed, threads=threads, progress=progress)
+    return msgspec.structs.replace(deployment, index=found)
+
+
+def carried(deployment: Deployment, live: Deployment, data: TrainingData, config: Config) -> Deployment:
+    """Return `deployment`, an increment on `live`, with the index of `live` and what changed since beside it.
+
+    It is built anew where there is none, where it is of another kind than `[index]` says now, or where more than
+    `REBUILT` of its rows have changed. Cost otherwise: one pass over both models' vectors.
+    """
+    model, before = _model(deployment), _model(live)
+    if model is None or before is None or live.index is None:
+        return indexed(deployment, data, config)
+    old, new = _vectors(before), _vectors(model)
+    if not _pays(config.index, len(new)):
+        return deployment
+    base = live.index.base if isinstance(live.index, Patched) else live.index
+    same_kind = config.index.kind in {"auto", base.kind}
+    if not same_kind or old.shape[1] != new.shape[1] or len(new) < len(old):
+        return indexed(deployment, data, config)
+    changed = np.ones(len(new), np.bool_)
+    changed[: len(old)] = (old.view(np.uint32) != new[: len(old)].view(np.uint32)).any(axis=1)
+    if isinstance(live.index, Patched):
+        changed[live.index.rows] = True
+    rows = np.flatnonzero(changed).astype(np.int32)
+    if len(rows) == 0:
+        return msgspec.structs.replace(deployment, index=live.index)
+    if len(rows) > REBUILT * len(new):
+        return indexed(deployment, data, config)
+    patched: Index = Patched(base, rows, np.ascontiguousarray(new[rows]))
+    return msgspec.structs.replace(deployment, index=patched)
+
+
+def _model(deployment: Deployment) -> Factors | None:
+    member = deployment.factors
+    return member.scorer if member is not None and isinstance(member.scorer, Factors) else None
+
+
+def _vectors(model: Factors) -> F32:
+    return np.ascontiguousarray(model.item_factors(), dtype=np.float32)
+
+
+def _pays(config: IndexConfig, rows: int) -> bool:
+    """Tell whether an index spares anything beside the scan of all rows that the model does itself."""
+    return rows > config.exact_up_to if config.kind == "auto" else config.kind != "exact"
