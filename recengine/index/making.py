@@ -47,8 +47,8 @@ def build(
 ) -> Index:
     """Build what `config.kind` says over the rows of `vectors`.
 
-    Why `exact_up_to` is large: among a million rows of 64 as ALS learns them, by falling norm, the exact scan ends after
-    0.75 ms, and a graph of 16 links finds half of the best 100 in 1.2 ms (`bench.retrieval`).
+    Why `exact_up_to` is large: by falling norm, the exact scan of a million rows as ALS learns them ends after 0.75 ms;
+    a graph of 16 links finds half of the best 100 in 1.2 ms (`bench.retrieval`, 64 factors, 1 thread).
 
     `auto` takes the exact scan up to `exact_up_to` rows, the graph up to `graph_up_to`, then the quantizer; where that
     one does not reach the wanted recall whatever it spends, the scan by bytes.
