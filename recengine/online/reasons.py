@@ -4,11 +4,16 @@ The leading model's kind for every item, and on request the history items that s
 """
 
 import logging
+from collections.abc import Sequence
 
 from recengine.algorithms.als import Als
 from recengine.algorithms.bpr import Bpr
+from recengine.algorithms.ease import Ease
+from recengine.algorithms.graph_filter import GraphFilter
 from recengine.algorithms.knn import ItemKnn
+from recengine.algorithms.nmf import Nmf
 from recengine.algorithms.popularity import Popularity
+from recengine.algorithms.svd import Svd
 from recengine.algorithms.user_knn import UserKnn
 from recengine.online.trace import Trace
 from recengine.retrieval.deployment import Deployment, Member
@@ -22,7 +27,11 @@ log = logging.getLogger("recengine.online")
 _KINDS = {
     Als.kind: "because_of",
     Bpr.kind: "because_of",
+    Ease.kind: "because_of",
+    GraphFilter.kind: "because_of",
     ItemKnn.kind: "because_of",
+    Nmf.kind: "because_of",
+    Svd.kind: "because_of",
     UserKnn.kind: "similar_users",
     Popularity.kind: "popular",
 }
@@ -67,15 +76,24 @@ class Reasons:
         return [self._kinds[m] for m in models.argmax(axis=1).tolist()]
 
     def of(
-        self, context: Context, features: Features, b: int, item: int, kind: str, trace: Trace
+        self,
+        context: Context,
+        features: Features,
+        b: int,
+        item: int,
+        kind: str,
+        shares: Sequence[float],
+        trace: Trace,
     ) -> tuple[Reason, ...]:
-        """Collect up to three reasons for `item` in row `b`.
+        """Collect up to three reasons for `item` in row `b`, of which the members contributed `shares`.
 
         What pinned or started it first, then history items, each once, then what many like. A model that cannot
         explain is left out, and `degraded` says so.
         """
         reasons: dict[str, Reason] = {}
-        for member in self._members:
+        for member, share in zip(self._members, shares, strict=False):
+            if share == 0 and not isinstance(member.scorer, Popularity):
+                continue  # without a say in the score (no weight, dropped, or not sure enough) it has none in why
             for evidence in self._evidence(member, features, b, item, trace):
                 if evidence.item == item:
                     continue  # that it was chosen before is no reason of its own
@@ -94,10 +112,6 @@ class Reasons:
         return tuple([*lead, *found][:3])
 
     def _evidence(self, member: Member, features: Features, b: int, item: int, trace: Trace) -> tuple[Evidence, ...]:
-        if member.weight == 0 and not isinstance(member.scorer, Popularity):
-            return ()  # without a say in the score it has none in why
-        if any(reason.startswith(f"model:{member.name}:") for reason in trace.degraded):
-            return ()  # dropped from the score: the same
         try:
             return member.scorer.explain(features.query, b, item, top=2)
         except Exception:  # a reply without one model's words is better than none; logged and named in the reply

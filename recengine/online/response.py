@@ -50,8 +50,8 @@ class Renderer:
             kinds = ["pinned"] * lead + (["cold_start"] * (end - start - lead) if cold else leading[start + lead : end])
             whys = (
                 [
-                    self._reasons.of(context, features, b, row, k, trace)
-                    for row, k in zip(rows[part].tolist(), kinds, strict=True)
+                    self._reasons.of(context, features, b, row, k, shares, trace)
+                    for row, k, shares in zip(rows[part].tolist(), kinds, parts[part], strict=True)
                 ]
                 if request.explain
                 else repeat(())
@@ -90,7 +90,7 @@ class Renderer:
             excluded_by=excluded_by,
             score=score,
             contributions=dict(zip((*self._models, *ranked.models[self._known :]), parts, strict=True)),
-            reasons=self._reasons.of(context, features, 0, item, kind, trace),
+            reasons=self._reasons.of(context, features, 0, item, kind, parts, trace),
             version=self._deployment.version,
         )
 

@@ -29,7 +29,9 @@ def test_a_warm_user_gets_full_personal_reasoned_replies(engine):
     assert not reply.degraded
     assert all(0 < line.score < 1 for line in reply.items)
     assert all(line.reasons for line in reply.items)
-    assert {name for line in reply.items for name in line.contributions} == {"als", "item_knn", "user_knn", "popularity"}
+    assert {name for line in reply.items for name in line.contributions} == {
+        "als", "item_knn", "user_knn", "popularity", "calibration"
+    }  # fmt: skip
 
 
 def test_unknown_and_absent_users_are_cold(engine):
@@ -90,7 +92,7 @@ def test_nothing_explains_itself_and_what_has_no_say_gives_no_reasons(engine):
         for item in (f"i{k}" for k in range(80)):
             answer = engine.explain(user, item)
             assert item not in {reason.item_id for reason in answer.reasons}
-            if not any(answer.contributions[name] for name in ("als", "item_knn")):
+            if not any(answer.contributions[name] for name in ("als", "item_knn", "user_knn")):
                 assert "because_of" not in {reason.kind for reason in answer.reasons}
 
 

@@ -199,7 +199,7 @@ def test_every_declared_source_says_what_it_found():
     features = spine.features.of(context, trace)
     pool = spine.candidates.gather(context, features, spine.rules.eligible(context, trace), trace)
     assert set(pool.names) == {
-        "similar_users", "similar_items", "factors", "als", "item_knn", "user_knn", "category", "popular", "trending", "latest"
+        "similar_users", "similar_items", "factors", "als", "graph_filter", "item_knn", "user_knn", "category", "popular", "trending", "latest"
     }  # fmt: skip
     assert all((pool.sources & np.uint32(1 << s)).any() for s in range(len(pool.names)))
     assert len(pool.items) == 40
