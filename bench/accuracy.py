@@ -28,9 +28,12 @@ ALGORITHMS = (
     DEFAULT, "graph_filter", "ease", "als", "bpr", "svd", "nmf", "item_knn", "user_knn", "neural_cf", "popularity",
 )  # fmt: skip
 TUNED: dict[tuple[str, str], dict[str, Any]] = {
+    ("gowalla", DEFAULT): {"als.factors": 128},
     ("gowalla", "als"): {
         "factors": 256, "epochs": 5, "regularization_exponent": 2, "regularization": 7e-6, "unobserved_weight": 0.0132,
     },
+    ("gowalla", "bpr"): {"hardest_of": 32, "epochs": 70, "learning_rate": 0.15, "regularization": 0.02},
+    ("gowalla", "svd"): {"factors": 256},
 }  # fmt: skip
 """(data, algorithm) -> settings that a second row is shown for."""
 RATING_SEEDS = 5
