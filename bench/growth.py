@@ -34,7 +34,7 @@ KINDS = {
 }
 INKS = {"als": "#0072b2", "item_knn": "#d55e00", "graph_filter": "#009e73"}
 """Colours that the colour-blind tell apart (Okabe and Ito 2008); each line also has its name at its end."""
-WIDE, HIGH, LEFT, TOP, INSIDE = 900, 380, 70, 46, 300
+WIDE, HIGH, LEFT, TOP, INSIDE = 900, 396, 70, 46, 300
 
 
 def training(rows):

@@ -1,7 +1,7 @@
 """Scores: the pool x models matrix, and its blend into one ranking.
 
 Why an abstaining model counts as a vote of 0 and is not left out of the average: NDCG@20 on validation parts, weights
-chosen on half of the users and judged on the other (ALS 64, item_knn, user_knn, popularity):
+chosen on half of the users and judged on the other, by a prototype in numpy (ALS 64, item_knn, user_knn, popularity):
 
                                        ml100k   s3rec_beauty  Gowalla
     everybody speaks                   .1137    .0611         .1261
@@ -12,7 +12,7 @@ chosen on half of the users and judged on the other (ALS 64, item_knn, user_knn,
     z-scores of each user's pool       .1092    .0614         .1273    (with 256 factors .1317 against .1302)
     reciprocal ranks, 1 / (10 + rank)  .1069    .0597         .1274
 
-Most are within the noise of +-.002. The line is kept because it needs no other candidates: an item is worth the same
+Most differ by less than chance would. The line is kept because it needs no other candidates: an item is worth the same
 whatever else stands in the pool, so that what `explain` says of it alone is what it was shown with.
 """
 
