@@ -11,8 +11,8 @@ Recall@20 there by the weights kept of an item (user_exponent 0.6): 100 .2179, 2
 (35 M) .2218.
 
 Why not the exponents of the published filter (0.5, 0.5 and 1): they give Recall@20 / NDCG@20 of .2076 / .1147 there,
-ours (0.2, 0.2 and 0.7) .2220 / .1251, the best of 28 triples tried on that one split. Less of a popular item's own degree
-is divided away.
+ours (0.2, 0.2 and 0.7) .2220 / .1251, the best of 28 triples tried on that one split. Less of a popular item's own
+degree is divided away.
 
 Why an item has no weight for itself: what somebody has needs no advocate. The other half of GF-CF, the ideal low-pass
 filter, is `svd` with normalised weights: two models that a blend weighs, not one that cannot be measured apart.
