@@ -24,7 +24,7 @@ from recengine.config import Als as AlsConfig
 from recengine.errors import EmptyData, TrainingFailed
 from recengine.kernels import als as kernel
 from recengine.kernels import cores
-from recengine.types import F32, F64, I32, I64, Evidence, Interactions, Mask, Query, TopN, TrainingData
+from recengine.types import F32, F64, I32, I64, Evidence, Interactions, Query, TrainingData
 
 __all__ = ("Als",)
 
@@ -38,7 +38,7 @@ LAST_STEPS = 50
 """Most conjugate-gradient steps of the last half-step; it stops at float32's end, after about 10."""
 
 
-class Als:
+class Als(factors.FactorModel[AlsConfig, "_FoldIn"]):
     """Factorise implicit feedback: confidence per weight, regularisation by frequency, a weight of the unobserved.
 
     Parameters
@@ -47,10 +47,6 @@ class Als:
     """
 
     kind: ClassVar[str] = "als"
-
-    def __init__(self, config: AlsConfig) -> None:
-        self.config = config
-        self._learned: factors.Learned[_FoldIn] | None = None
 
     def fit(self, data: TrainingData, *, seed: int = 0, threads: int = 0, progress: Progress | None = None) -> Self:
         """Learn the vectors; the same seed gives the same bits, whatever `threads` (0 = all cores).
@@ -95,14 +91,6 @@ class Als:
         model._learned = _learned(self.config, *solved, unobserved)  # noqa: SLF001 - one of ours
         return model
 
-    def recommend(self, query: Query, n: int, mask: Mask, *, threads: int = 1) -> TopN:
-        """Pick the n items with the largest dot products among the allowed ones; see `Scorer.recommend`."""
-        return self._fitted().recommend(query, n, mask, threads)
-
-    def score(self, query: Query, indptr: I64, items: I32, *, threads: int = 1) -> F32:
-        """Score given items, float32, NaN where user or item has no vector; see `Scorer.score`."""
-        return self._fitted().score(query, indptr, items, threads)
-
     def explain(self, query: Query, row: int, item: int, top: int = 3) -> tuple[Evidence, ...]:
         """Split the score of `item` over the history: weight_j = c_j y_item^T A^-1 y_j.
 
@@ -120,26 +108,6 @@ class Als:
         order = np.lexsort((items, -shares))
         speaking = order[weights[order] > 0][:top]  # a dislike shapes A, but adds nothing of its own
         return tuple(Evidence("because_of", int(items[j]), float(shares[j])) for j in speaking)
-
-    def similar_items(self, items: I32, n: int) -> TopN:
-        """Pick the n items of largest cosine to each of `items`; NaN and -1 where an item has no vector."""
-        return self._fitted().similar_items(items, n)
-
-    def similar_users(self, query: Query, n: int) -> TopN:
-        """Pick the n training users of largest cosine to each row of `query`."""
-        return self._fitted().similar_users(query, n)
-
-    def item_vectors(self) -> F32:
-        """Return unit-length item vectors (n_items, width) float32, zero rows where an item has none."""
-        return self._fitted().item_vectors()
-
-    def query_vectors(self, query: Query, *, threads: int = 1) -> F32:
-        """Return the users' vectors (B, width) float32, NaN where there is none; see `Factors`."""
-        return self._fitted().vectors(query, threads)
-
-    def item_factors(self) -> F32:
-        """Return the items' vectors (n_items, width) float32; see `Factors`."""
-        return self._fitted().items
 
     def save(self, folder: Path) -> None:
         """Write users.npy, items.npy (width padded to 16), spectrum.npy and unobserved.npy (alpha_0 as it was used)."""
@@ -160,9 +128,6 @@ class Als:
         model = cls(config)
         model._learned = _learned(config, users, items, spectrum, float(unobserved[0]))
         return model
-
-    def _fitted(self) -> "factors.Learned[_FoldIn]":
-        return factors.fitted(self._learned, self.kind, self.config.name)
 
     def _shares(self, z: F64, weights: F64, target: F64) -> F64:
         """Split target^T A^-1 Z^T C p over the entries; A = diag + Z^T C Z."""

@@ -24,12 +24,12 @@ import numpy as np
 from scipy import linalg
 
 from recengine.algorithms.base import Progress
-from recengine.algorithms.factors import Learned, fitted, read
+from recengine.algorithms.factors import FactorModel, Learned, read
 from recengine.config import Bpr as BprConfig
 from recengine.errors import EmptyData, TrainingFailed
 from recengine.kernels import bpr as kernel
 from recengine.kernels import cores
-from recengine.types import F32, F64, I32, I64, Evidence, Interactions, Mask, Query, TopN, TrainingData
+from recengine.types import F32, F64, I32, I64, Evidence, Interactions, Query, TrainingData
 
 __all__ = ("Bpr",)
 
@@ -45,7 +45,7 @@ RIDGE = 1e-3
 """Of the regression that splits a user's vector over the history, in mean squared lengths of its items."""
 
 
-class Bpr:
+class Bpr(FactorModel[BprConfig, "_FoldIn"]):
     """Factorise by gradient steps on pairs, the same bits for any number of threads.
 
     Parameters
@@ -54,10 +54,6 @@ class Bpr:
     """
 
     kind: ClassVar[str] = "bpr"
-
-    def __init__(self, config: BprConfig) -> None:
-        self.config = config
-        self._learned: Learned[_FoldIn] | None = None
 
     def fit(self, data: TrainingData, *, seed: int = 0, threads: int = 0, progress: Progress | None = None) -> Self:
         """Learn the vectors; the same seed gives the same bits, whatever `threads` (0 = all cores).
@@ -103,14 +99,6 @@ class Bpr:
         model._learned = _learned(self.config, entries, x, y, bias)  # noqa: SLF001 - its own class
         return model
 
-    def recommend(self, query: Query, n: int, mask: Mask, *, threads: int = 1) -> TopN:
-        """Pick the n items with the largest scores among the allowed ones; see `Scorer.recommend`."""
-        return self._fitted().recommend(query, n, mask, threads)
-
-    def score(self, query: Query, indptr: I64, items: I32, *, threads: int = 1) -> F32:
-        """Score given items, float32, NaN where user or item has no vector; see `Scorer.score`."""
-        return self._fitted().score(query, indptr, items, threads)
-
     def explain(self, query: Query, row: int, item: int, top: int = 3) -> tuple[Evidence, ...]:
         """Split the score of `item`: a share for each item of the history, the bias, and the rest.
 
@@ -130,26 +118,6 @@ class Bpr:
         found = [Evidence("because_of", int(j), float(share)) for j, share in zip(items, shares, strict=True)]
         found += [Evidence("popular", weight=float(target[-1])), Evidence("model", weight=rest)]
         return tuple(sorted(found, key=lambda e: (-e.weight, e.item))[:top])
-
-    def similar_items(self, items: I32, n: int) -> TopN:
-        """Pick the n items of largest cosine to each of `items`; NaN and -1 where an item has no vector."""
-        return self._fitted().similar_items(items, n)
-
-    def similar_users(self, query: Query, n: int) -> TopN:
-        """Pick the n training users of largest cosine to each row of `query`."""
-        return self._fitted().similar_users(query, n)
-
-    def item_vectors(self) -> F32:
-        """Return unit-length item vectors (n_items, f) float32, zero rows where an item has none."""
-        return self._fitted().item_vectors()
-
-    def query_vectors(self, query: Query, *, threads: int = 1) -> F32:
-        """Return (B, d) float32, one vector a row of `query`, NaN where there is none; the last number is 1."""
-        return self._fitted().vectors(query, threads)
-
-    def item_factors(self) -> F32:
-        """Return (n_items, d) float32, NaN rows where an item has none; the last number is the bias."""
-        return self._fitted().items
 
     def save(self, folder: Path) -> None:
         """Write users.npy and items.npy (vectors padded to 16, then 1 or the bias), engaged.npy and mean_weight.npy."""
@@ -171,9 +139,6 @@ class Bpr:
         model = cls(config)
         model._learned = Learned(users, items, _FoldIn(config, engaged, float(mean_weight[0])))
         return model
-
-    def _fitted(self) -> "Learned[_FoldIn]":
-        return fitted(self._learned, self.kind, self.config.name)
 
 
 class _Entries:

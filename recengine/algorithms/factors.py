@@ -1,8 +1,8 @@
 """What every factor model shares: the vectors that fitting leaves, and all that is answered from dot products of them.
 
 Stands on floor 3, used by both spines. In: one vector a user and an item, and a way to fold a history in. Out: picks,
-scores, neighbours, and the arrays of the model's folder. An algorithm holds one `Learned` and keeps its own `fit` and
-`explain`.
+scores, neighbours, and the arrays of the model's folder. An algorithm is a `FactorModel`, holds one `Learned`, and
+keeps its own `fit` and `explain`.
 
 Why the fold is an object that the vectors are handed to, and not a method of the model: models and what they learned
 would hold each other, and a deployment that is replaced would wait for the garbage collector.
@@ -11,7 +11,7 @@ would hold each other, and a deployment that is replaced would wait for the garb
 import math
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from recengine.errors import BadArtifact, NotFitted
 from recengine.kernels import dot
 from recengine.types import F32, I32, I64, Interactions, Mask, Query, TopN
 
-__all__ = ("Expected", "Fold", "Learned", "fitted", "grown", "histories", "read", "refolded", "unit")
+__all__ = ("Expected", "FactorModel", "Fold", "Learned", "fitted", "grown", "histories", "read", "refolded", "unit")
 
 BLOCK = 1024
 """Rows of one call of the dot kernel where a mask must be made up for them."""
@@ -140,6 +140,61 @@ class Learned(Generic[F]):
             history = query.history if len(rows) == len(known) else histories(query.history, rows)
             out[rows] = self.fold(self.items, history, threads)
         return out
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+C = TypeVar("C", bound=_Named)
+
+
+class FactorModel(Generic[C, F]):
+    """What an algorithm answers from its `Learned` alone: everything but `fit`, `explain`, `save` and `load`.
+
+    Parameters
+    ----------
+    config : its `[[model]]`.
+    learned : None = not fitted yet.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, config: C, learned: Learned[F] | None = None) -> None:
+        self.config = config
+        self._learned = learned
+
+    def recommend(self, query: Query, n: int, mask: Mask, *, threads: int = 1) -> TopN:
+        """Pick the n items with the largest dot products among the allowed ones; see `Scorer.recommend`."""
+        return self._fitted().recommend(query, n, mask, threads)
+
+    def score(self, query: Query, indptr: I64, items: I32, *, threads: int = 1) -> F32:
+        """Score given items, float32, NaN where user or item has no vector; see `Scorer.score`."""
+        return self._fitted().score(query, indptr, items, threads)
+
+    def similar_items(self, items: I32, n: int) -> TopN:
+        """Pick the n items of largest cosine to each of `items`; NaN and -1 where an item has no vector."""
+        return self._fitted().similar_items(items, n)
+
+    def similar_users(self, query: Query, n: int) -> TopN:
+        """Pick the n training users of largest cosine to each row of `query`."""
+        return self._fitted().similar_users(query, n)
+
+    def item_vectors(self) -> F32:
+        """Return unit-length item vectors (n_items, width) float32, zero rows where an item has none."""
+        return self._fitted().item_vectors()
+
+    def query_vectors(self, query: Query, *, threads: int = 1) -> F32:
+        """Return the users' vectors (B, width) float32, NaN where there is none; see `Factors`."""
+        return self._fitted().vectors(query, threads)
+
+    def item_factors(self) -> F32:
+        """Return the items' vectors (n_items, width) float32, NaN rows where an item has none; see `Factors`."""
+        return self._fitted().items
+
+    def _fitted(self) -> Learned[F]:
+        return fitted(self._learned, self.kind, self.config.name)
 
 
 def fitted(learned: Learned[F] | None, kind: str, name: str) -> Learned[F]:

@@ -24,7 +24,7 @@ from recengine.errors import TrainingFailed
 from recengine.kernels import als as dense
 from recengine.kernels import cores
 from recengine.kernels import sparse as kernel
-from recengine.types import F32, I32, I64, Evidence, Interactions, Mask, Query, TopN, TrainingData
+from recengine.types import F32, I32, I64, Evidence, Interactions, Query, TrainingData
 
 __all__ = ("Nmf", "Parts", "factorised")
 
@@ -34,7 +34,7 @@ FOLD_SWEEPS = 400
 """Most sweeps of a fold-in; a row ends when nothing moves, after about 30."""
 
 
-class Nmf:
+class Nmf(factors.FactorModel[NmfConfig, "_NonNegative"]):
     """Factorise weighted interactions into non-negative parts.
 
     Parameters
@@ -44,10 +44,6 @@ class Nmf:
     """
 
     kind: ClassVar[str] = "nmf"
-
-    def __init__(self, config: NmfConfig, learned: "factors.Learned[_NonNegative] | None" = None) -> None:
-        self.config = config
-        self._learned = learned
 
     def fit(self, data: TrainingData, *, seed: int = 0, threads: int = 0, progress: Progress | None = None) -> Self:
         """Learn the parts; the same seed gives the same bits, whatever `threads` (0 = all cores).
@@ -71,14 +67,6 @@ class Nmf:
         self._learned = factors.Learned(fold(items, rows, team), items, fold)
         return self
 
-    def recommend(self, query: Query, n: int, mask: Mask, *, threads: int = 1) -> TopN:
-        """Pick the n items with the largest dot products among the allowed ones; see `Scorer.recommend`."""
-        return self._fitted().recommend(query, n, mask, threads)
-
-    def score(self, query: Query, indptr: I64, items: I32, *, threads: int = 1) -> F32:
-        """Score given items, float32, NaN where user or item has no vector; see `Scorer.score`."""
-        return self._fitted().score(query, indptr, items, threads)
-
     def explain(self, query: Query, row: int, item: int, top: int = 3) -> tuple[Evidence, ...]:
         """Split the score over the history by parts: each part's share goes to the entries that brought it in.
 
@@ -97,26 +85,6 @@ class Nmf:
         order = np.lexsort((items, -shares))
         order = order[weights[order] > 0][:top]
         return tuple(Evidence("because_of", int(items[j]), float(shares[j])) for j in order)
-
-    def similar_items(self, items: I32, n: int) -> TopN:
-        """Pick the n items of largest cosine to each of `items`; NaN and -1 where an item has no vector."""
-        return self._fitted().similar_items(items, n)
-
-    def similar_users(self, query: Query, n: int) -> TopN:
-        """Pick the n training users of largest cosine to each row of `query`."""
-        return self._fitted().similar_users(query, n)
-
-    def item_vectors(self) -> F32:
-        """Return unit-length item vectors (n_items, width) float32, zero rows where an item has none."""
-        return self._fitted().item_vectors()
-
-    def query_vectors(self, query: Query, *, threads: int = 1) -> F32:
-        """Return the users' vectors (B, width) float32 >= 0, NaN where there is none; see `Factors`."""
-        return self._fitted().vectors(query, threads)
-
-    def item_factors(self) -> F32:
-        """Return the items' vectors (n_items, width) float32 >= 0; see `Factors`."""
-        return self._fitted().items
 
     def update(self, data: TrainingData, users: I32, items: I32, *, threads: int = 0) -> Self:
         """Solve new items against the users as they were, then changed users against all items.
@@ -162,9 +130,6 @@ class Nmf:
         own: dict[str, factors.Expected] = {"entry": (np.float32, (None,)), "gram": (np.float32, (width, width))}
         users, items, entry, gram = factors.read(folder, width, **own)
         return cls(config, factors.Learned(users, items, _NonNegative(entry, gram, config)))
-
-    def _fitted(self) -> "factors.Learned[_NonNegative]":
-        return factors.fitted(self._learned, self.kind, self.config.name)
 
 
 class _NonNegative:

@@ -23,7 +23,7 @@ from recengine.errors import TrainingFailed
 from recengine.kernels import als as dense
 from recengine.kernels import cores
 from recengine.kernels import sparse as kernel
-from recengine.types import F32, F64, I32, I64, Evidence, Interactions, Mask, Query, TopN, TrainingData
+from recengine.types import F32, F64, I32, I64, Evidence, Interactions, Query, TrainingData
 
 __all__ = ("Svd", "truncated")
 
@@ -34,7 +34,7 @@ MOST_OF_RANK = 2
 """At most one vector for so many users or items, whichever are fewer: all of them give every history back as it was."""
 
 
-class Svd:
+class Svd(factors.FactorModel[SvdConfig, "_Projection"]):
     """Project users on the leading singular vectors of the weighted interactions.
 
     Parameters
@@ -44,10 +44,6 @@ class Svd:
     """
 
     kind: ClassVar[str] = "svd"
-
-    def __init__(self, config: SvdConfig, learned: "factors.Learned[_Projection] | None" = None) -> None:
-        self.config = config
-        self._learned = learned
 
     def fit(self, data: TrainingData, *, seed: int = 0, threads: int = 0, progress: Progress | None = None) -> Self:
         """Learn the vectors; the same seed gives the same bits, whatever `threads` (0 = all cores).
@@ -75,14 +71,6 @@ class Svd:
         self._learned = factors.Learned(fold(items, rows, team), items, fold)
         return self
 
-    def recommend(self, query: Query, n: int, mask: Mask, *, threads: int = 1) -> TopN:
-        """Pick the n items with the largest dot products among the allowed ones; see `Scorer.recommend`."""
-        return self._fitted().recommend(query, n, mask, threads)
-
-    def score(self, query: Query, indptr: I64, items: I32, *, threads: int = 1) -> F32:
-        """Score given items, float32, NaN where user or item has no vector; see `Scorer.score`."""
-        return self._fitted().score(query, indptr, items, threads)
-
     def explain(self, query: Query, row: int, item: int, top: int = 3) -> tuple[Evidence, ...]:
         """Split the score over the history: entry j adds w_j l_j (v_j . v_item); the weights sum to the score."""
         learned = self._fitted()
@@ -94,26 +82,6 @@ class Svd:
         shares = speaks * (learned.items[items].astype(np.float64) @ learned.items[item].astype(np.float64))
         order = np.lexsort((items, -shares))[:top]  # a dislike may speak too: by what is unlike it
         return tuple(Evidence("because_of", int(items[j]), float(shares[j])) for j in order)
-
-    def similar_items(self, items: I32, n: int) -> TopN:
-        """Pick the n items of largest cosine to each of `items`; NaN and -1 where an item has no vector."""
-        return self._fitted().similar_items(items, n)
-
-    def similar_users(self, query: Query, n: int) -> TopN:
-        """Pick the n training users of largest cosine to each row of `query`."""
-        return self._fitted().similar_users(query, n)
-
-    def item_vectors(self) -> F32:
-        """Return unit-length item vectors (n_items, width) float32, zero rows where an item has none."""
-        return self._fitted().item_vectors()
-
-    def query_vectors(self, query: Query, *, threads: int = 1) -> F32:
-        """Return the users' vectors (B, width) float32, NaN where there is none; see `Factors`."""
-        return self._fitted().vectors(query, threads)
-
-    def item_factors(self) -> F32:
-        """Return the items' vectors (n_items, width) float32; see `Factors`."""
-        return self._fitted().items
 
     def update(self, data: TrainingData, users: I32, items: I32, *, threads: int = 0) -> Self:
         """Project changed users anew, and new items on what their users span: v_i = Sigma^-2 V^T A^T a_i.
@@ -161,9 +129,6 @@ class Svd:
         own: dict[str, factors.Expected] = {"entry": (np.float32, (None,)), "spectrum": (np.float32, (width,))}
         users, items, entry, spectrum = factors.read(folder, width, **own)
         return cls(config, factors.Learned(users, items, _Projection(entry, spectrum, config.weighting)))
-
-    def _fitted(self) -> "factors.Learned[_Projection]":
-        return factors.fitted(self._learned, self.kind, self.config.name)
 
 
 class _Projection:
