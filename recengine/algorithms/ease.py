@@ -22,15 +22,15 @@ import numpy as np
 from scipy.linalg import lapack
 
 from recengine.algorithms.base import Progress
-from recengine.algorithms.item_weights import DenseWeights, ItemWeights, entries_of
+from recengine.algorithms.item_weights import DenseWeights, ItemWeights, WeightsModel
 from recengine.algorithms.similarity import nearest, positive_rows, space_of, strength, transposed
 from recengine.config import Ease as EaseConfig
-from recengine.errors import BadArtifact, NotFitted, TrainingFailed
+from recengine.errors import BadArtifact, TrainingFailed
 from recengine.kernels import cores
-from recengine.kernels.knn import Csr
+from recengine.kernels.knn import Csr, Weighting
 from recengine.kernels.memory import available_bytes
 from recengine.kernels.ridge import gram, regress, weights
-from recengine.types import F32, F64, I32, I64, Bools, Evidence, Mask, Query, TopN, TrainingData
+from recengine.types import F32, F64, I32, Mask, TopN, TrainingData
 
 __all__ = ("Ease", "inverted")
 
@@ -46,7 +46,7 @@ class _Histories(NamedTuple):
     known: Mask
 
 
-class Ease:
+class Ease(WeightsModel[EaseConfig, DenseWeights | ItemWeights]):
     """Score by linear item-item weights that were fitted to the histories themselves (Steck 2019).
 
     score(u, i) = sum over the history items h, with weight w_h > 0, of sqrt(w_h) * B[h, i], cut at 0, where B is the
@@ -55,10 +55,6 @@ class Ease:
     """
 
     kind: ClassVar[str] = "ease"
-
-    def __init__(self, config: EaseConfig) -> None:
-        self.config = config
-        self._learned: DenseWeights | ItemWeights | None = None
 
     def fit(self, data: TrainingData, *, seed: int = 0, threads: int = 0, progress: Progress | None = None) -> Self:
         """Solve for the weights. Nothing is random: `seed` changes nothing.
@@ -103,26 +99,6 @@ class Ease:
         model._learned = ItemWeights(_by_source(source, target, value, n_items), found.known)  # noqa: SLF001 - its own class
         return model
 
-    def recommend(self, query: Query, n: int, mask: Mask, *, threads: int = 1) -> TopN:
-        """Pick the n best items with a score > 0; see `Scorer.recommend`."""
-        return self._fitted().recommend(self._entries(query)[0], n, mask, threads=threads)
-
-    def score(self, query: Query, indptr: I64, items: I32, *, threads: int = 1) -> F32:
-        """Score given items; see `Scorer.score`."""
-        return self._fitted().score(*self._entries(query), indptr, items, threads=threads)
-
-    def explain(self, query: Query, row: int, item: int, top: int = 3) -> tuple[Evidence, ...]:
-        """Name the history items that the score comes from, with their exact shares (some < 0), strongest first."""
-        return self._fitted().explain(self._entries(query)[0], row, item, top)
-
-    def similar_items(self, items: I32, n: int) -> TopN:
-        """Pick the n items that each speaks for most."""
-        return self._fitted().similar_items(items, n)
-
-    def save(self, folder: Path) -> None:
-        """Write the weights into `folder`."""
-        self._fitted().save(folder)
-
     @classmethod
     def load(cls, config: EaseConfig, folder: Path) -> Self:
         """Read what `save` wrote, memory-mapped.
@@ -137,15 +113,6 @@ class Ease:
         model = cls(config)
         model._learned = DenseWeights.load(folder) if forms[0] else ItemWeights.load(folder, signed=True)
         return model
-
-    def _fitted(self) -> DenseWeights | ItemWeights:
-        if self._learned is None:
-            raise NotFitted(f"{self.config.name}: asked before it was fitted or loaded", hint="call fit or load first")
-        return self._learned
-
-    def _entries(self, query: Query) -> tuple[Csr, Bools]:
-        """Return how much each history entry speaks, and which rows have one that this model knows (B,)."""
-        return entries_of(query, id(self), self.config.history_limit, WEIGHTING, self._fitted().known)
 
     def _exact(self, n_items: int) -> bool:
         return self.config.inverse == "exact" or (self.config.inverse == "auto" and n_items <= self.config.exact_up_to)
@@ -214,6 +181,9 @@ class Ease:
             f"{self.config.name}: {what} cannot be solved with regularization {self.config.regularization:g}",
             hint="raise regularization",
         )
+
+    def _weighting(self) -> Weighting:
+        return WEIGHTING
 
 
 def inverted(matrix: F64) -> bool:

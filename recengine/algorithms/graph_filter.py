@@ -24,17 +24,16 @@ from typing import ClassVar, Self
 import numpy as np
 
 from recengine.algorithms.base import Progress
-from recengine.algorithms.item_weights import ItemWeights, entries_of
+from recengine.algorithms.item_weights import ItemWeights, WeightsModel
 from recengine.algorithms.similarity import nearest, positive_rows, transposed
 from recengine.config import GraphFilter as GraphFilterConfig
-from recengine.errors import NotFitted
 from recengine.kernels.knn import Csr
-from recengine.types import F32, F64, I32, I64, Bools, Evidence, Mask, Query, TopN, TrainingData
+from recengine.types import F64, I32, TrainingData
 
 __all__ = ("GraphFilter",)
 
 
-class GraphFilter:
+class GraphFilter(WeightsModel[GraphFilterConfig, ItemWeights]):
     """Filter a history by the normalised graph of users and items (Shen et al. 2021, section 5: the linear filter).
 
     score(u, i) = sum over the history items h, with weight w_h > 0, of w_h * d_h^-history_exponent * S_hi *
@@ -44,10 +43,6 @@ class GraphFilter:
     """
 
     kind: ClassVar[str] = "graph_filter"
-
-    def __init__(self, config: GraphFilterConfig) -> None:
-        self.config = config
-        self._learned: ItemWeights | None = None
 
     def fit(self, data: TrainingData, *, seed: int = 0, threads: int = 0, progress: Progress | None = None) -> Self:
         """Find the strongest weights of every item. Nothing is random: `seed` changes nothing.
@@ -78,26 +73,6 @@ class GraphFilter:
         """
         return type(self)(self.config).fit(data, threads=threads)
 
-    def recommend(self, query: Query, n: int, mask: Mask, *, threads: int = 1) -> TopN:
-        """Pick the n best items with a score > 0; see `Scorer.recommend`."""
-        return self._fitted().recommend(self._entries(query)[0], n, mask, threads=threads)
-
-    def score(self, query: Query, indptr: I64, items: I32, *, threads: int = 1) -> F32:
-        """Score given items; see `Scorer.score`."""
-        return self._fitted().score(*self._entries(query), indptr, items, threads=threads)
-
-    def explain(self, query: Query, row: int, item: int, top: int = 3) -> tuple[Evidence, ...]:
-        """Name the history items that the score comes from, with their exact shares, strongest first."""
-        return self._fitted().explain(self._entries(query)[0], row, item, top)
-
-    def similar_items(self, items: I32, n: int) -> TopN:
-        """Pick the n items that each speaks for most; at most `neighbors` are known, none of an unseen item."""
-        return self._fitted().similar_items(items, n)
-
-    def save(self, folder: Path) -> None:
-        """Write the weights into `folder`."""
-        self._fitted().save(folder)
-
     @classmethod
     def load(cls, config: GraphFilterConfig, folder: Path) -> Self:
         """Read what `save` wrote, memory-mapped.
@@ -109,16 +84,6 @@ class GraphFilter:
         model = cls(config)
         model._learned = ItemWeights.load(folder)
         return model
-
-    def _fitted(self) -> ItemWeights:
-        if self._learned is None:
-            raise NotFitted(f"{self.config.name}: asked before it was fitted or loaded", hint="call fit or load first")
-        return self._learned
-
-    def _entries(self, query: Query) -> tuple[Csr, Bools]:
-        """Return the history entries that count, and which rows have one that this model knows (B,)."""
-        known = self._fitted().known
-        return entries_of(query, id(self), self.config.history_limit, "plain", known)
 
 
 def _degrees(users: Csr, n_items: int, exponent: float) -> tuple[F64, F64]:

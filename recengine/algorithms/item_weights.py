@@ -11,18 +11,19 @@ both ways to ask must agree on what is left out.
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 
 from recengine.algorithms.similarity import any_known, check_csr, check_shapes, latest, silence, strength
 from recengine.artifacts.arrays import read_arrays, write_arrays
+from recengine.errors import NotFitted
 from recengine.kernels.knn import Csr, Weighting, sum_at, sum_top
 from recengine.kernels.ridge import sums, sums_at
 from recengine.kernels.topk import topk
 from recengine.types import F32, I32, I64, Bools, Evidence, Mask, Query, TopN
 
-__all__ = ("DenseWeights", "ItemWeights", "entries_of")
+__all__ = ("DenseWeights", "ItemWeights", "WeightsModel", "entries_of")
 
 BATCH = 256
 """Rows of dense scores held at a time."""
@@ -210,3 +211,63 @@ def entries_of(query: Query, key: int, limit: int, weighting: Weighting, known: 
         entries = Csr(history.indptr, history.cols, strength(history.values, weighting))
         held = query.prepared[key] = entries, any_known(entries, known)
     return held
+
+
+class _Limited(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def history_limit(self) -> int: ...
+
+
+C = TypeVar("C", bound=_Limited)
+W = TypeVar("W", bound=DenseWeights | ItemWeights)
+
+
+class WeightsModel(Generic[C, W]):
+    """What an algorithm answers from its item-item weights alone: everything but `fit`, `update` and `load`.
+
+    Parameters
+    ----------
+    config : its `[[model]]`.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, config: C) -> None:
+        self.config = config
+        self._learned: W | None = None
+
+    def recommend(self, query: Query, n: int, mask: Mask, *, threads: int = 1) -> TopN:
+        """Pick the n best items with a score > 0; see `Scorer.recommend`."""
+        return self._fitted().recommend(self._entries(query)[0], n, mask, threads=threads)
+
+    def score(self, query: Query, indptr: I64, items: I32, *, threads: int = 1) -> F32:
+        """Score given items; see `Scorer.score`."""
+        return self._fitted().score(*self._entries(query), indptr, items, threads=threads)
+
+    def explain(self, query: Query, row: int, item: int, top: int = 3) -> tuple[Evidence, ...]:
+        """Name the history items that the score comes from, with their exact shares, strongest first."""
+        return self._fitted().explain(self._entries(query)[0], row, item, top)
+
+    def similar_items(self, items: I32, n: int) -> TopN:
+        """Pick the n items that each speaks for most; none of an item without a positive entry in training."""
+        return self._fitted().similar_items(items, n)
+
+    def save(self, folder: Path) -> None:
+        """Write the weights into `folder`."""
+        self._fitted().save(folder)
+
+    def _weighting(self) -> Weighting:
+        """Say how a history's entries are weighed; an algorithm that weighs them otherwise says so."""
+        return "plain"
+
+    def _fitted(self) -> W:
+        if self._learned is None:
+            raise NotFitted(f"{self.config.name}: asked before it was fitted or loaded", hint="call fit or load first")
+        return self._learned
+
+    def _entries(self, query: Query) -> tuple[Csr, Bools]:
+        """Return how much each history entry speaks, and which rows have one that this model knows (B,)."""
+        return entries_of(query, id(self), self.config.history_limit, self._weighting(), self._fitted().known)

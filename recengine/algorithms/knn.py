@@ -15,17 +15,16 @@ from typing import ClassVar, Self
 import numpy as np
 
 from recengine.algorithms.base import Progress
-from recengine.algorithms.item_weights import ItemWeights, entries_of
+from recengine.algorithms.item_weights import ItemWeights, WeightsModel
 from recengine.algorithms.similarity import nearest, nearest_of, positive_rows, space_of, transposed
 from recengine.config import ItemKnn as ItemKnnConfig
-from recengine.errors import NotFitted
-from recengine.kernels.knn import Csr
-from recengine.types import F32, I32, I64, Bools, Evidence, Mask, Query, TopN, TrainingData
+from recengine.kernels.knn import Csr, Weighting
+from recengine.types import F32, I32, Mask, TrainingData
 
 __all__ = ("ItemKnn",)
 
 
-class ItemKnn:
+class ItemKnn(WeightsModel[ItemKnnConfig, ItemWeights]):
     """Score an item by how like it is to the items of the history (Sarwar et al. 2001; Deshpande and Karypis 2004).
 
     score(u, i) = sum over the history items h, with weight w_h > 0 and i among the k neighbours of h, of
@@ -35,10 +34,6 @@ class ItemKnn:
     """
 
     kind: ClassVar[str] = "item_knn"
-
-    def __init__(self, config: ItemKnnConfig) -> None:
-        self.config = config
-        self._learned: ItemWeights | None = None
 
     def fit(self, data: TrainingData, *, seed: int = 0, threads: int = 0, progress: Progress | None = None) -> Self:
         """Find every item's neighbours. Nothing is random: `seed` changes nothing.
@@ -69,26 +64,6 @@ class ItemKnn:
         model._learned = held.replaced(items, found, known)  # noqa: SLF001 - one of ours
         return model
 
-    def recommend(self, query: Query, n: int, mask: Mask, *, threads: int = 1) -> TopN:
-        """Pick the n best items with a score > 0; see `Scorer.recommend`."""
-        return self._fitted().recommend(self._entries(query)[0], n, mask, threads=threads)
-
-    def score(self, query: Query, indptr: I64, items: I32, *, threads: int = 1) -> F32:
-        """Score given items; see `Scorer.score`."""
-        return self._fitted().score(*self._entries(query), indptr, items, threads=threads)
-
-    def explain(self, query: Query, row: int, item: int, top: int = 3) -> tuple[Evidence, ...]:
-        """Name the history items that the score comes from, with their exact shares, strongest first."""
-        return self._fitted().explain(self._entries(query)[0], row, item, top)
-
-    def similar_items(self, items: I32, n: int) -> TopN:
-        """Pick the n most similar items of each; at most `neighbors` are known, none of an unseen item."""
-        return self._fitted().similar_items(items, n)
-
-    def save(self, folder: Path) -> None:
-        """Write the neighbours into `folder`."""
-        self._fitted().save(folder)
-
     @classmethod
     def load(cls, config: ItemKnnConfig, folder: Path) -> Self:
         """Read what `save` wrote, memory-mapped.
@@ -109,12 +84,5 @@ class ItemKnn:
         known = (np.diff(items.indptr) > 0).astype(np.uint8)
         return space.postings, space.norms, unit, self.config.shrinkage * space.square, known
 
-    def _fitted(self) -> ItemWeights:
-        if self._learned is None:
-            raise NotFitted(f"{self.config.name}: asked before it was fitted or loaded", hint="call fit or load first")
-        return self._learned
-
-    def _entries(self, query: Query) -> tuple[Csr, Bools]:
-        """Return how much each history entry speaks, and which rows have one that this model knows (B,)."""
-        known = self._fitted().known
-        return entries_of(query, id(self), self.config.history_limit, self.config.weighting, known)
+    def _weighting(self) -> Weighting:
+        return self.config.weighting
