@@ -62,7 +62,7 @@ class Scorer(Protocol):
         ...
 
     def save(self, folder: Path) -> None:
-        """Write the learned state into the existing, empty `folder` with `artifacts.write_arrays`."""
+        """Write the learned state into the existing, empty `folder` with `arrays.write_arrays`."""
         ...
 
     @classmethod

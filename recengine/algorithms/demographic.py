@@ -19,7 +19,7 @@ from scipy import sparse
 
 from recengine.algorithms.groups import Attribute, attribute_of, memberships
 from recengine.algorithms.shrinkage import MOST_STRENGTH, Level, cross, of_cells, of_values
-from recengine.artifacts.arrays import read_arrays, write_arrays
+from recengine.arrays import read_arrays, write_arrays
 from recengine.errors import BadArtifact, ConfigInvalid, NotFitted, ShapeError
 from recengine.types import F32, F64, I32, I64, Evidence, Mask, TopN, TrainingData
 

@@ -11,13 +11,13 @@ would hold each other, and a deployment that is replaced would wait for the garb
 import math
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from recengine.artifacts.arrays import read_arrays, write_arrays
-from recengine.errors import BadArtifact, NotFitted
+from recengine.arrays import Expected, read_array, write_arrays
+from recengine.errors import NotFitted
 from recengine.kernels import dot
 from recengine.types import F32, I32, I64, Interactions, Mask, Query, TopN
 
@@ -25,10 +25,6 @@ __all__ = ("Expected", "FactorModel", "Fold", "Learned", "fitted", "grown", "his
 
 BLOCK = 1024
 """Rows of one call of the dot kernel where a mask must be made up for them."""
-
-
-Expected: TypeAlias = tuple[type[np.generic], tuple[int | None, ...]]
-"""Dtype and shape of an array; None = any length."""
 
 
 class Fold(Protocol):
@@ -221,17 +217,9 @@ def read(folder: Path, width: int, **more: Expected) -> tuple[npt.NDArray[Any], 
     ------
     BadArtifact : a file is missing, or has the wrong dtype or shape.
     """
-    wanted: dict[str, Expected] = {"users": (np.float32, (None, width)), "items": (np.float32, (None, width))} | more
-    arrays = read_arrays(folder, *wanted)
-    for (name, (dtype, shape)), array in zip(wanted.items(), arrays, strict=True):
-        fits = array.ndim == len(shape) and all(n in (None, has) for n, has in zip(shape, array.shape, strict=True))
-        if array.dtype != dtype or not fits:
-            expected = f"{np.dtype(dtype)} ({', '.join('any' if n is None else str(n) for n in shape)})"
-            raise BadArtifact(
-                f"{folder.name}/{name}.npy: expected {expected}, got {array.dtype} {array.shape}",
-                hint="the model was trained with another number of factors; train again, or roll back",
-            )
-    return arrays
+    vectors: Expected = (np.float32, (None, width))
+    wanted = {"users": vectors, "items": vectors} | more
+    return tuple(read_array(folder, name, expected) for name, expected in wanted.items())
 
 
 def unit(vectors: F32) -> F32:

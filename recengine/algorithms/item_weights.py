@@ -16,7 +16,7 @@ from typing import ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 import numpy as np
 
 from recengine.algorithms.similarity import any_known, check_csr, check_shapes, latest, silence, strength
-from recengine.artifacts.arrays import read_arrays, write_arrays
+from recengine.arrays import read_arrays, write_arrays
 from recengine.errors import NotFitted
 from recengine.kernels.knn import Csr, Weighting, sum_at, sum_top
 from recengine.kernels.ridge import sums, sums_at

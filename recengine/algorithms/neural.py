@@ -27,7 +27,7 @@ import numpy.typing as npt
 from recengine import onnx
 from recengine.algorithms.als import Als
 from recengine.algorithms.base import Factors
-from recengine.artifacts.arrays import read_arrays, write_arrays
+from recengine.arrays import read_arrays, write_arrays
 from recengine.config import Als as AlsConfig
 from recengine.config import NeuralCf as NeuralCfConfig
 from recengine.errors import BadArtifact, NotFitted

@@ -16,7 +16,7 @@ import numpy as np
 from recengine.algorithms.base import Progress
 from recengine.algorithms.priors import untouched
 from recengine.algorithms.standing import Tally, clock_of, descending, growth, standing
-from recengine.artifacts.arrays import read_arrays, write_arrays
+from recengine.arrays import read_arrays, write_arrays
 from recengine.config import Popularity as PopularityConfig
 from recengine.errors import BadArtifact, EmptyData, NotFitted
 from recengine.kernels.walk import walk

@@ -24,7 +24,7 @@ from recengine.algorithms.similarity import (
     strength,
     taken,
 )
-from recengine.artifacts.arrays import read_arrays, write_arrays
+from recengine.arrays import read_arrays, write_arrays
 from recengine.config import UserKnn as UserKnnConfig
 from recengine.errors import NotFitted
 from recengine.kernels.knn import Csr, neighbors, sum_at, sum_top, unit_rows

@@ -2,5 +2,5 @@
 
 Floor 2. In: what a deployment writes into a folder, and `About`, what it says of itself. Out: `<data>/artifacts/`:
 `<version>/`, one folder a deployment with its `manifest.json`, and the pointer `current`. `store.py` holds the
-versions, `manifest.py` what one of them says of itself, `arrays.py` what models put into it.
+versions, `manifest.py` what one of them says of itself; models put arrays into it (`recengine/arrays.py`).
 """

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from recengine import arrays
 from recengine.durable import digest
 from recengine.errors import BadArtifact
 
@@ -34,10 +35,9 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Hex BLAKE2b-256 by name."""
 
 
-def write(folder: Path, card: Card, **arrays: npt.NDArray[Any]) -> None:
+def write(folder: Path, card: Card, **parts: npt.NDArray[Any]) -> None:
     """Write the arrays, then the card, which names every file that stands in `folder`."""
-    for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)
+    arrays.write_arrays(folder, **parts)
     files = {path.name: digest(path) for path in sorted(folder.iterdir())}
     card = msgspec.structs.replace(card, files=files)
     (folder / "index.json").write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=1))
@@ -76,19 +76,9 @@ def read_array(folder: Path, card: Card, name: str, dtype: type[np.generic], *sh
     ------
     BadArtifact : it is missing, or has another dtype or shape.
     """
-    where = f"{folder.name}/{name}.npy"
     if f"{name}.npy" not in card.files:
-        raise BadArtifact(f"{where}: not part of this index", hint=_AGAIN)
-    try:
-        mapped = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)  # a pickle runs code
-    except (OSError, ValueError, EOFError) as err:
-        raise BadArtifact(f"{where}: expected a numpy array: {err}", hint=_AGAIN) from err
-    fits = mapped.ndim == len(shape) and all(want in (None, got) for want, got in zip(shape, mapped.shape, strict=True))
-    if mapped.dtype != dtype or not fits:
-        expected = f"expected {np.dtype(dtype)} {shape}, got {mapped.dtype} {mapped.shape}"
-        raise BadArtifact(f"{where}: {expected}", hint=_AGAIN)
-    array: npt.NDArray[Any] = mapped.view(np.ndarray)  # the memmap subclass makes every slice 2 us slower
-    return array
+        raise BadArtifact(f"{folder.name}/{name}.npy: not part of this index", hint=_AGAIN)
+    return arrays.read_array(folder, name, (dtype, shape))
 
 
 def whole(folder: Path, card: Card, name: str) -> int:

@@ -13,6 +13,7 @@ FLOORS = {
     "config": 1,
     "kernels": 1,
     "crypto": 1,
+    "arrays": 1,
     "durable": 1,
     "onnx": 1,
     "client": 1,

@@ -10,7 +10,7 @@ RULES = (*imports.RULES, *style.RULES)
 
 PLANTED = [
     (imports.floors, "recengine/store/a.py", "from recengine.online import recommender"),
-    (imports.floors, "recengine/store/a.py", "from recengine.artifacts.arrays import read_arrays"),
+    (imports.floors, "recengine/store/a.py", "from recengine.artifacts.manifest import verify"),
     (imports.floors, "recengine/online/a.py", "def f():\n    import recengine.offline.cycle"),
     (imports.floors, "recengine/online/a.py", "from ..offline import cycle"),
     (imports.floors, "recengine/online/a.py", "from recengine import Engine"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recengine.artifacts.arrays import read_arrays, write_arrays
+from recengine.arrays import read_arrays, write_arrays
 from recengine.artifacts.manifest import FORMAT, About, verify
 from recengine.artifacts.store import ArtifactStore
 from recengine.errors import BadArtifact, UnknownVersion
@@ -231,7 +231,7 @@ CRASHES = textwrap.dedent(
     import json, os, sys
     from pathlib import Path
     import numpy as np
-    from recengine.artifacts.arrays import write_arrays
+    from recengine.arrays import write_arrays
     from recengine.artifacts.manifest import About
     from recengine.artifacts.store import ArtifactStore
 

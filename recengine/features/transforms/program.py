@@ -12,7 +12,7 @@ from typing import Self
 import msgspec
 import numpy as np
 
-from recengine.artifacts.arrays import read_arrays, write_arrays
+from recengine.arrays import read_arrays, write_arrays
 from recengine.errors import BadArtifact, NotFitted, ShapeError
 from recengine.features.definition import Feature
 from recengine.features.transforms.steps import Step

@@ -1,0 +1,65 @@
+"""Arrays on disk: what a model or an index learned, written by whoever learned, mapped by whoever answers.
+
+Stands on floor 1, below `artifacts`, `index` and `algorithms`, which all leave arrays in a folder of theirs. In: numpy
+arrays by name. Out: one `.npy` file each, and read-only maps of these. Why `.npy` and nothing that serialises objects:
+to read such a file is to run what stands in it.
+"""
+
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from recengine.errors import BadArtifact
+
+__all__ = ("Expected", "read_array", "read_arrays", "write_arrays")
+
+Expected: TypeAlias = tuple[type[np.generic], tuple[int | None, ...]]
+"""Dtype and shape of an array; None = any length."""
+_AGAIN = "train again, or roll back"
+
+
+def write_arrays(folder: Path, **arrays: npt.NDArray[Any]) -> None:
+    """Write each array as `<name>.npy` into `folder`, C order."""
+    for name, array in arrays.items():
+        # False: an array of objects is refused here, and not written as code that a reader would run
+        np.save(folder / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)
+
+
+def read_arrays(folder: Path, *names: str) -> tuple[npt.NDArray[Any], ...]:
+    """Memory-map the named arrays of `folder`, read-only.
+
+    Raises
+    ------
+    BadArtifact : a file is missing or is no array.
+    """
+    return tuple(_mapped(folder, name) for name in names)
+
+
+def read_array(folder: Path, name: str, expected: Expected) -> npt.NDArray[Any]:
+    """Memory-map one array of `folder`, read-only, that must have this dtype and shape.
+
+    Raises
+    ------
+    BadArtifact : as in `read_arrays`; or it has another dtype or shape.
+    """
+    array, (dtype, shape) = _mapped(folder, name), expected
+    fits = array.ndim == len(shape) and all(want in (None, got) for want, got in zip(shape, array.shape, strict=True))
+    if array.dtype != dtype or not fits:
+        wanted = f"{np.dtype(dtype)} ({', '.join('any' if n is None else str(n) for n in shape)})"
+        raise BadArtifact(
+            f"{folder.name}/{name}.npy: expected {wanted}, got {array.dtype} {array.shape}",
+            hint=f"it was made with other settings, or by another recengine; {_AGAIN}",
+        )
+    return array
+
+
+def _mapped(folder: Path, name: str) -> npt.NDArray[Any]:
+    try:
+        # False: a file that holds objects is refused; to load those runs what stands in it
+        mapped = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as err:
+        raise BadArtifact(f"{folder.name}/{name}.npy: expected a numpy array: {err}", hint=_AGAIN) from err
+    array: npt.NDArray[Any] = mapped.view(np.ndarray)  # the memmap subclass makes every slice 2 us slower
+    return array
