@@ -108,7 +108,7 @@ def load(content: bytes, expected: str, golden: Golden, *, where: str) -> Graph:
     options.log_severity_level = 4  # what is wrong is raised; a library does not write to the terminal
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as err:  # as in `run`
+    except Exception as err:  # its parsers' errors share no base either; whatever it was, no graph came of it
         raise BadArtifact(f"{where}: cannot be loaded: {_first_line(err)}", hint=HINT) from err
     graph = Graph(session)
     graph.check(golden, where=where)

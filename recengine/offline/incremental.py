@@ -20,13 +20,13 @@ from recengine.algorithms.popularity import Popularity
 from recengine.artifacts.manifest import About, Stands
 from recengine.artifacts.store import ArtifactStore
 from recengine.config import Config
-from recengine.errors import FullTrainNeeded, RecEngineError, TrainingFailed
+from recengine.errors import FullTrainNeeded
 from recengine.offline import continuity, deploy
 from recengine.offline.build import where
 from recengine.offline.continuity import PassedContinuity
 from recengine.offline.deploy import DeployReport, Extent, fingerprint
 from recengine.offline.indexing import carried
-from recengine.offline.train import Progress
+from recengine.offline.train import Progress, failing_as
 from recengine.retrieval.deployment import Deployment, Member, assemble
 from recengine.store.database import Database
 from recengine.store.events import read_events, repeated_events
@@ -205,14 +205,10 @@ def _updated(member: Member, data: TrainingData, users: I32, items: I32, config:
     scorer, threads = member.scorer, config.training.threads
     if not isinstance(scorer, Incremental):
         return scorer
-    try:
+    with failing_as(member.name, "train in full"):
         if isinstance(scorer, Popularity):
             return scorer.update(data, users, items, threads=threads, category=config.serving.category)
         learned: Scorer = scorer.update(data, users, items, threads=threads)
-    except RecEngineError:
-        raise
-    except (ArithmeticError, ValueError, IndexError, MemoryError) as err:
-        raise TrainingFailed(f"model {member.name!r}: {err}", hint="train in full") from err
     return learned
 
 

@@ -7,7 +7,8 @@ that have seen the latest events. Calibrations and weights are carried over, bec
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 import numpy as np
@@ -28,7 +29,7 @@ from recengine.offline.indexing import indexed
 from recengine.retrieval.deployment import Deployment, Member, assemble
 from recengine.types import TrainingData
 
-__all__ = ("ModelReport", "Progress", "TrainReport", "Trained", "final", "fit", "learned", "run")
+__all__ = ("ModelReport", "Progress", "TrainReport", "Trained", "failing_as", "final", "fit", "learned", "run")
 
 Progress = Callable[[str, int, int], None]
 """`progress(what, done, total)`, called from the training thread; raising from it, as Ctrl-C does, ends it."""
@@ -178,14 +179,26 @@ def _fitted(model: ModelConfig, data: TrainingData, config: Config, progress: Pr
             progress(name, done, total)
 
     report(0, 1)
-    try:
+    with failing_as(name, "check its settings in recengine.toml"):
         scorer = learned(model, data, seed=seed, threads=threads, progress=report, category=config.serving.category)
+    report(1, 1)
+    return scorer
+
+
+@contextmanager
+def failing_as(name: str, hint: str) -> Iterator[None]:
+    """Say of what learning raises which model it was; our own errors say so by themselves.
+
+    Raises
+    ------
+    TrainingFailed : numbers, shapes or memory failed inside.
+    """
+    try:
+        yield
     except RecEngineError:
         raise
     except (ArithmeticError, ValueError, IndexError, MemoryError) as err:
-        raise TrainingFailed(f"model {name!r}: {err}", hint="check its settings in recengine.toml") from err
-    report(1, 1)
-    return scorer
+        raise TrainingFailed(f"model {name!r}: {err}", hint=hint) from err
 
 
 def _labelled(progress: Progress | None, goal: str) -> Progress | None:

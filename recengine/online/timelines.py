@@ -94,7 +94,7 @@ class Timelines:
         try:
             self._cursor = self._database.read()
             self.again()
-        except Exception:  # said where it is seen; the next moment asks again
+        except Exception:  # an operator's query may fail in any way; what it said stays, the next moment asks again
             log.exception("timelines say what they said before")
         finally:
             self._cursor = None
