@@ -2,8 +2,8 @@
 
 A `Scorer` answers for a batch of B requests (`Query`) and never keeps a reference to what it is given. Rules for all of
 them: NaN = not scored; higher = better; ties go to the lower item row; the same answer for any `threads` and any batch
-size, bit for bit; `load(save(m))` answers bit-equal; no pickle, since to read one is to run it; `__init__` only stores the
-configuration.
+size, bit for bit; `load(save(m))` answers bit-equal; no pickle, since to read one is to run it; `__init__` only stores
+the configuration.
 """
 
 from collections.abc import Callable
