@@ -10,6 +10,7 @@ import pytest
 from recengine import Engine
 from recengine.cli import main
 from recengine.server.app import build
+from tests.e2e.shelves import Lite, Postgres
 
 CONFIG = """
 [[model]]
@@ -108,3 +109,15 @@ def run(capsys):
         return code, out, err
 
     return typed
+
+
+@pytest.fixture
+def pg(postgres):
+    made = Postgres(postgres)
+    yield made
+    made.run(f"DROP SCHEMA {made.schema} CASCADE")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def shelf(request, tmp_path):
+    return Lite(tmp_path) if request.param == "sqlite" else request.getfixturevalue("pg")

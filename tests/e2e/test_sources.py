@@ -2,76 +2,17 @@
 
 import json
 import logging
-import sqlite3
 import threading
 import time
-from contextlib import closing
-from uuid import uuid4
 
-import adbc_driver_postgresql.dbapi
 import numpy as np
 import pytest
 
-from recengine import Engine, config
+from recengine import Engine
 from recengine.cli import main
-from recengine.errors import BadColumn, BadUsage, ConfigInvalid, RowsRefused, SourceUnreadable
+from recengine.errors import BadUsage, ConfigInvalid, RowsRefused, SourceUnreadable
 from recengine.store.tables import read_timeline
-
-START = 1_760_000_000
-PRODUCTS = "CREATE TABLE products (sku VARCHAR(20), price NUMERIC(10, 2), brand TEXT, changed BIGINT)"
-
-
-class Lite:
-    """A SQLite file."""
-
-    def __init__(self, folder):
-        self.path = folder / "shelf.db"
-        self.uri = f"sqlite:///{self.path}"
-
-    def run(self, *statements):
-        with closing(sqlite3.connect(self.path)) as opened, opened:
-            for statement in statements:
-                opened.execute(statement)
-
-
-class Postgres:
-    """A schema of its own in the PostgreSQL of the tests."""
-
-    def __init__(self, uri):
-        self.schema = f"t{uuid4().hex[:12]}"
-        self.admin = uri
-        self.run(f"CREATE SCHEMA {self.schema}")
-        self.uri = f"{uri}?options=-csearch_path%3D{self.schema}"
-
-    def run(self, *statements):
-        rows = []
-        with adbc_driver_postgresql.dbapi.connect(self.admin, autocommit=True) as opened, opened.cursor() as cursor:
-            cursor.execute(f"SET search_path = {self.schema}")
-            for statement in statements:
-                cursor.execute(statement)
-                rows = cursor.fetchall() if cursor.description else []
-        return rows
-
-
-@pytest.fixture
-def pg(postgres):
-    made = Postgres(postgres)
-    yield made
-    made.run(f"DROP SCHEMA {made.schema} CASCADE")
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def shelf(request, tmp_path):
-    return Lite(tmp_path) if request.param == "sqlite" else request.getfixturevalue("pg")
-
-
-def opened(tmp_path, *sources, environment=None):
-    tree = config.Config(source=tuple(config.Source(**{"name": "shelf", "into": "items", **s}) for s in sources))
-    return Engine.open(tmp_path / "shop", config=tree, create=True, environment=environment)
-
-
-def counts(report):
-    return [(s.rows, s.stored, s.duplicates) for s in report.sources]
+from tests.e2e.shelves import PRODUCTS, START, Lite, counts, opened
 
 
 def test_a_pull_brings_what_is_at_or_above_the_mark_of_the_last_one(shelf, tmp_path):
@@ -176,69 +117,6 @@ def test_strict_refuses_a_bad_row_and_the_mark_stays(shelf, tmp_path):
         report = engine.pull("shelf")
         assert report.sources[0].quarantined == {"id is missing or not an id": 1}
         assert counts(report) == [(2, 1, 0)]
-
-
-def test_the_types_of_postgres_become_what_they_mean(pg, tmp_path):
-    pg.run("CREATE TYPE mood AS ENUM ('good', 'bad')")
-    pg.run(
-        """CREATE TABLE every (id bigint, n numeric, cents numeric(10, 2), whole numeric(12), at timestamptz, local timestamp,
-        day date, flag boolean, tags text[], sizes int[], doc jsonb, code uuid, feels mood, padded char(6), r real)"""
-    )
-    pg.run(
-        """INSERT INTO every VALUES
-        (7, 1.5, 2.25, 12345678901, '2025-01-01 02:00+02', '2025-01-01 05:00', '2025-02-01', true, '{a,b}', '{1,2}', '{"a": 1}',
-        '0f8fad5b-d9cb-469f-a165-70867728950e', 'good', 'ab', 1.5),
-        (8, 'NaN', NULL, NULL, 'infinity', '-infinity', 'infinity', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)"""
-    )
-    with opened(tmp_path, {"uri": pg.uri, "table": "every", "columns": {"item": "id"}}) as engine:
-        assert counts(engine.pull("shelf")) == [(2, 2, 0)]
-        assert engine.item("8").attributes == {}
-        found = engine.item("7").attributes
-        moments = {name: found.pop(name) for name in ("at", "local", "day")}
-        assert {name: str(said)[:16].replace(" ", "T") for name, said in moments.items()} == {
-            "at": "2025-01-01T00:00",
-            "local": "2025-01-01T05:00",
-            "day": "2025-02-01T00:00",
-        }
-        assert found == {
-            "n": 1.5,
-            "cents": 2.25,
-            "whole": 12345678901.0,
-            "flag": True,
-            "tags": ["a", "b"],
-            "sizes": ["1", "2"],
-            "doc": '{"a": 1}',
-            "code": "0f8fad5b-d9cb-469f-a165-70867728950e",
-            "feels": "good",
-            "padded": "ab",
-            "r": 1.5,
-        }
-        pg.run("ALTER TABLE every ADD COLUMN raw bytea")
-        with pytest.raises(BadColumn, match="'raw' is bytea, of which nothing can be made"):
-            engine.pull("shelf")
-
-
-@pytest.mark.parametrize("kind", ["timestamptz", "timestamp", "date", "numeric(12, 3)", "double precision", "text", "int"])
-def test_a_watermark_may_have_any_type_that_grows(pg, tmp_path, kind):
-    values = {"text": ("a", "b", "c"), "int": (1, 2, 3), "numeric(12, 3)": (0.1, 0.25, 1.125), "double precision": (0.1, 0.3, 1e300)}
-    one, two, three = values.get(kind, ("2025-01-01", "2025-01-02", "2025-01-03"))
-    pg.run(f"CREATE TABLE p (id text, changed {kind})", f"INSERT INTO p VALUES ('a', '{one}'), ('b', '{two}')")
-    if kind.startswith(("timestamp", "double")):
-        pg.run(f"INSERT INTO p VALUES ('never', '{'NaN' if 'double' in kind else 'infinity'}')")
-    with opened(tmp_path, {"uri": pg.uri, "table": "p", "columns": {"item": "id"}, "watermark": "changed"}) as engine:
-        first = engine.pull("shelf").sources[0].rows
-        pg.run(f"INSERT INTO p VALUES ('c', '{three}')")
-        assert engine.pull("shelf").sources[0].rows == first, "all but a: the mark, what stands above, what has no end"
-
-
-def test_a_sqlite_column_has_the_type_that_takes_all_its_values(tmp_path):
-    lite = Lite(tmp_path)
-    empty = ", ".join(f"('{k}', NULL, {k}, {k}, NULL)" for k in range(2000))
-    lite.run("CREATE TABLE t (id, late, mixed, number, void)", f"INSERT INTO t VALUES {empty}, (2000, 'word', 'text', 1.5, NULL)")
-    with opened(tmp_path, {"uri": lite.uri, "table": "t"}) as engine:
-        assert counts(engine.pull("shelf")) == [(2001, 2001, 0)]
-        assert engine.item("2000").attributes == {"late": "word", "mixed": "text", "number": 1.5}
-        assert engine.item("7").attributes == {"mixed": "7", "number": 7.0}
 
 
 def test_a_wrong_password_and_a_wrong_address_are_said_without_the_password(pg, tmp_path, caplog):
