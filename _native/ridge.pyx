@@ -13,6 +13,8 @@ from libc.math cimport NAN, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memset
 
+from rows cimport Rows, rows_of
+
 __all__ = ("gram", "regress", "sums", "sums_at", "weights")
 
 cdef extern from "fused.h":
@@ -50,23 +52,6 @@ cdef extern from *:
 
 cdef enum:
     BLOCK = 64
-
-
-cdef struct Rows:
-    # A CSR matrix.
-    const int64_t* indptr
-    const int32_t* cols
-    const float* values
-    Py_ssize_t n
-
-
-cdef Rows rows_of(const int64_t[::1] indptr, const int32_t[::1] cols, const float[::1] values):
-    cdef Rows rows
-    rows.indptr, rows.n = &indptr[0], indptr.shape[0] - 1
-    rows.cols, rows.values = NULL, NULL
-    if cols.shape[0]:
-        rows.cols, rows.values = &cols[0], &values[0]
-    return rows
 
 
 cdef void gram_row(Rows users, Rows items, Py_ssize_t item, double* out) noexcept nogil:
