@@ -25,10 +25,10 @@ import numpy as np
 
 from recengine.algorithms.base import Progress
 from recengine.algorithms.item_weights import ItemWeights, WeightsModel
-from recengine.algorithms.similarity import nearest, positive_rows, transposed
+from recengine.algorithms.similarity import nearest, nearest_of, positive_rows, transposed
 from recengine.config import GraphFilter as GraphFilterConfig
 from recengine.kernels.knn import Csr
-from recengine.types import F64, I32, TrainingData
+from recengine.types import F32, F64, I32, Mask, TrainingData
 
 __all__ = ("GraphFilter",)
 
@@ -54,24 +54,24 @@ class GraphFilter(WeightsModel[GraphFilterConfig, ItemWeights]):
         EmptyData : no entry has weight > 0.
         """
         del seed
-        users = positive_rows(data.interactions, self.config.history_limit)
-        own, degrees = _degrees(users, data.interactions.n_items, self.config.user_exponent)
-        scale = degrees[users.cols]
-        asked = own * scale ** -(0.5 + self.config.history_exponent)
-        rows = transposed(users._replace(values=asked.astype(np.float32)), len(degrees))
-        answer = (own * scale ** (self.config.exponent - 0.5)).astype(np.float32)
-        ones = np.ones(len(degrees), np.float32)
+        rows, postings, ones, known = self._space(data)
         k = self.config.neighbors
-        found = nearest(rows, users._replace(values=answer), ones, k, 0.0, threads=threads, progress=progress)
-        self._learned = ItemWeights.of(found, (np.diff(rows.indptr) > 0).astype(np.uint8))
+        found = nearest(rows, postings, ones, k, 0.0, threads=threads, progress=progress)
+        self._learned = ItemWeights.of(found, known)
         return self
 
     def update(self, data: TrainingData, users: I32, items: I32, *, threads: int = 0) -> Self:  # noqa: ARG002
-        """Find the weights again: the same as a new `fit` on `data`; see `Incremental.update`.
+        """Find the weights of the changed items again, among all items; see `Incremental.update`.
 
-        Why all: as in `ItemKnn.update`; a fit is one pass, and a new entry changes degrees that many weights hold.
+        The others keep theirs until the next full fit, though degrees that they hold have changed too, as in `ItemKnn`.
+
+        Cost: as `fit`, for the pairs that hold a changed item.
         """
-        return type(self)(self.config).fit(data, threads=threads)
+        held, model = self._fitted(), type(self)(self.config)
+        rows, postings, ones, known = self._space(data)
+        found = nearest_of(items, rows, postings, ones, self.config.neighbors, 0.0, threads=threads)
+        model._learned = held.replaced(items, found, known)  # noqa: SLF001 - one of ours
+        return model
 
     @classmethod
     def load(cls, config: GraphFilterConfig, folder: Path) -> Self:
@@ -84,6 +84,17 @@ class GraphFilter(WeightsModel[GraphFilterConfig, ItemWeights]):
         model = cls(config)
         model._learned = ItemWeights.load(folder)
         return model
+
+    def _space(self, data: TrainingData) -> tuple[Csr, Csr, F32, Mask]:
+        """Weigh the entries twice, as histories ask by item and as users answer; then norms, and known items."""
+        users = positive_rows(data.interactions, self.config.history_limit)
+        own, degrees = _degrees(users, data.interactions.n_items, self.config.user_exponent)
+        scale = degrees[users.cols]
+        asked = own * scale ** -(0.5 + self.config.history_exponent)
+        rows = transposed(users._replace(values=asked.astype(np.float32)), len(degrees))
+        answer = (own * scale ** (self.config.exponent - 0.5)).astype(np.float32)
+        known = (np.diff(rows.indptr) > 0).astype(np.uint8)
+        return rows, users._replace(values=answer), np.ones(len(degrees), np.float32), known
 
 
 def _degrees(users: Csr, n_items: int, exponent: float) -> tuple[F64, F64]:

@@ -53,17 +53,20 @@ class ItemWeights(NamedTuple):
         """Give the items `which` (int32, ascending) the rows `found`; the others keep theirs. `known` is of all."""
         near, n = self.near, len(known)
         real = found.items >= 0
-        held = np.diff(near.indptr)
         lengths = np.zeros(n, np.int64)
-        lengths[: near.n] = held
-        still = np.ones(n, np.bool_)
-        still[which] = False
+        lengths[: near.n] = np.diff(near.indptr)
         lengths[which] = real.sum(axis=1)
         indptr = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-        to, kept = np.repeat(still, lengths), np.repeat(still[: near.n], held)
         cols, values = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.float32)
-        cols[to], values[to] = near.cols[kept], near.values[kept]
-        cols[~to], values[~to] = found.items[real], found.scores[real]
+        begin = 0  # whole runs of rows that stay, not entry by entry: a mask of 20 M entries took 0.3 s
+        for row, at in enumerate([*which.tolist(), n]):
+            old = slice(int(near.indptr[min(begin, near.n)]), int(near.indptr[min(at, near.n)]))
+            new = slice(int(indptr[begin]), int(indptr[at]))
+            cols[new], values[new] = near.cols[old], near.values[old]
+            if at < n:
+                own = slice(int(indptr[at]), int(indptr[at + 1]))
+                cols[own], values[own] = found.items[row, real[row]], found.scores[row, real[row]]
+            begin = at + 1
         return type(self)(Csr(indptr, cols, values), known)
 
     def recommend(self, entries: Csr, n: int, mask: Mask, *, threads: int) -> TopN:

@@ -126,3 +126,18 @@ def test_a_damaged_folder_is_refused(tmp_path):
         np.save(tmp_path / "similarities.npy", bad)
         with pytest.raises(BadArtifact):
             GraphFilter.load(model.config, tmp_path)
+
+
+def test_an_update_finds_changed_and_new_items_as_a_fit_does_and_keeps_the_rows_of_the_others():
+    before, after = history([[(0, 1), (1, 1)], [(1, 1), (2, 1)], [(3, 1), (4, 1)]], 5), history(
+        [[(0, 1), (1, 1), (5, 1)], [(1, 1), (2, 1)], [(3, 1), (4, 1)]], 6
+    )
+    old = GraphFilter(Config()).fit(training(before))
+    items = np.array([0, 1, 5], np.int32)
+    new, full = old.update(training(after), np.array([0], np.int32), items), GraphFilter(Config()).fit(training(after))
+    for asked, other in ((items, full), (np.array([2, 3, 4], np.int32), old)):
+        mine, theirs = new.similar_items(asked, 6), other.similar_items(asked, 6)
+        np.testing.assert_array_equal(mine.items, theirs.items)
+        np.testing.assert_array_equal(mine.scores, theirs.scores)
+    assert 5 in new.similar_items(np.array([0], np.int32), 6).items
+    assert 5 not in old.similar_items(np.array([0], np.int32), 6).items
