@@ -21,9 +21,10 @@ from torch.nn import functional
 
 from recengine.algorithms.als import Als
 from recengine.algorithms.base import Progress
+from recengine.algorithms.liked import liked
 from recengine.algorithms.neural import item_context, start_config, user_context
 from recengine.config import NeuralCf as NeuralCfConfig
-from recengine.errors import EmptyData, TrainingFailed
+from recengine.errors import TrainingFailed
 from recengine.models.entries import Entries
 from recengine.models.neural_cf import NeuralCf
 from recengine.types import F32, I32, I64, Interactions, Query, TrainingData
@@ -72,14 +73,13 @@ def train(
     Raises
     ------
     EmptyData : no entry has a positive weight.
-    TrainingFailed : the loss or a weight is no longer finite.
+    TrainingFailed : an entry has no finite weight, or the loss or the network is no longer finite.
 
     Cost: of an epoch, 6 (1 + negatives) (F H0 + H0 H1 + H1 H2) flops for a fifth of the entries; two fits of ALS.
     """
     rows = data.interactions
+    liked(rows, "neural_cf")
     entries = Entries.of(rows)
-    if len(entries.users) == 0:
-        raise EmptyData("neural_cf: no entry has a positive weight", hint="ingest events that count as engagement")
     early, late = entries.split(LATE)
     torch.manual_seed(seed)
     steps = config.epochs + 2

@@ -20,8 +20,9 @@ from scipy import linalg, sparse
 from recengine.algorithms import factors
 from recengine.algorithms.als_update import Solved, solved_again
 from recengine.algorithms.base import Progress
+from recengine.algorithms.liked import liked
 from recengine.config import Als as AlsConfig
-from recengine.errors import EmptyData, TrainingFailed
+from recengine.errors import TrainingFailed
 from recengine.kernels import als as kernel
 from recengine.kernels import cores
 from recengine.types import F32, F64, I32, I64, Evidence, Interactions, Query, TrainingData
@@ -56,14 +57,10 @@ class Als(factors.FactorModel[AlsConfig, "_FoldIn"]):
         Raises
         ------
         EmptyData : no entry has a weight above 0.
-        TrainingFailed : a weight is NaN, or a vector is no longer finite.
+        TrainingFailed : a weight, or a vector, is not finite.
         """
         rows = data.interactions
-        lost = int(np.isnan(rows.weights).sum())
-        if lost:
-            raise TrainingFailed(f"als: {lost} entries weigh NaN", hint="look at the event weights")
-        if not (rows.weights > 0).any():
-            raise EmptyData("als: no interaction has a positive weight", hint="ingest events that count as engagement")
+        liked(rows, self.kind)
         unobserved = _unobserved(self.config, rows)
         self._learned = _factorise(self.config, unobserved, rows, seed, cores(threads), progress)
         return self

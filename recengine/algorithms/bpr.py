@@ -25,8 +25,9 @@ from scipy import linalg
 
 from recengine.algorithms.base import Progress
 from recengine.algorithms.factors import FactorModel, Learned, read
+from recengine.algorithms.liked import liked
 from recengine.config import Bpr as BprConfig
-from recengine.errors import EmptyData, TrainingFailed
+from recengine.errors import TrainingFailed
 from recengine.kernels import bpr as kernel
 from recengine.kernels import cores
 from recengine.types import F32, F64, I32, I64, Evidence, Interactions, Query, TrainingData
@@ -145,12 +146,7 @@ class _Entries:
     """The positive entries by user, items ascending, weights in units of their mean."""
 
     def __init__(self, rows: Interactions) -> None:
-        lost = int((~np.isfinite(rows.weights)).sum())
-        if lost:
-            raise TrainingFailed(f"bpr: {lost} entries weigh no finite number", hint="look at the event weights")
-        kept = np.flatnonzero(rows.weights > 0)
-        if len(kept) == 0:
-            raise EmptyData("bpr: no interaction has a positive weight", hint="ingest events that count as engagement")
+        kept = np.flatnonzero(liked(rows, "bpr"))
         self.n_users, self.n_items = rows.n_users, rows.n_items
         owner = np.repeat(np.arange(rows.n_users, dtype=np.int64), np.diff(rows.indptr))[kept]
         order = np.argsort(owner * rows.n_items + rows.items[kept], kind="stable")

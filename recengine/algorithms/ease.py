@@ -118,7 +118,7 @@ class Ease(WeightsModel[EaseConfig, DenseWeights | ItemWeights]):
         return self.config.inverse == "exact" or (self.config.inverse == "auto" and n_items <= self.config.exact_up_to)
 
     def _histories(self, data: TrainingData) -> _Histories:
-        users = positive_rows(data.interactions, self.config.history_limit)
+        users = positive_rows(data.interactions, self.config.history_limit, self.kind)
         values = strength(users.values, WEIGHTING).astype(np.float64)
         scale = 1 / float(np.sqrt(np.mean(np.square(values))))
         users = users._replace(values=(scale * values).astype(np.float32))

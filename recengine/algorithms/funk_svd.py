@@ -19,6 +19,7 @@ from scipy import linalg
 
 from recengine.algorithms import factors
 from recengine.algorithms.base import Progress
+from recengine.algorithms.liked import liked
 from recengine.config import FunkSvd as FunkConfig
 from recengine.errors import EmptyData, TrainingFailed
 from recengine.kernels import cores
@@ -256,10 +257,11 @@ def _rated(rows: Interactions) -> tuple[I32, I32, F32]:
     Raises
     ------
     EmptyData : there is none, or no entry has a positive weight.
-    TrainingFailed : a value is infinite.
+    TrainingFailed : a value is infinite, or a weight is not finite.
     """
+    liked(rows, "funk_svd")
     values = rows.values
-    if values is None or np.isnan(values).all() or not (rows.weights > 0).any():
+    if values is None or np.isnan(values).all():
         raise EmptyData(
             "funk_svd: no interaction carries a rating", hint="ingest events of a type with `value_full`, with values"
         )

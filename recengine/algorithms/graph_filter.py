@@ -87,7 +87,7 @@ class GraphFilter(WeightsModel[GraphFilterConfig, ItemWeights]):
 
     def _space(self, data: TrainingData) -> tuple[Csr, Csr, F32, Mask]:
         """Weigh the entries twice, as histories ask by item and as users answer; then norms, and known items."""
-        users = positive_rows(data.interactions, self.config.history_limit)
+        users = positive_rows(data.interactions, self.config.history_limit, self.kind)
         own, degrees = _degrees(users, data.interactions.n_items, self.config.user_exponent)
         scale = degrees[users.cols]
         asked = own * scale ** -(0.5 + self.config.history_exponent)

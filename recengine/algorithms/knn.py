@@ -78,7 +78,7 @@ class ItemKnn(WeightsModel[ItemKnnConfig, ItemWeights]):
 
     def _space(self, data: TrainingData) -> tuple[Csr, F32, Csr, float, Mask]:
         """Weigh the items: who has them, norms, unit rows, what is added to denominators, and which have anybody."""
-        users = positive_rows(data.interactions, self.config.history_limit)
+        users = positive_rows(data.interactions, self.config.history_limit, self.kind)
         items = transposed(users, data.interactions.n_items)
         space, unit = space_of(items, users.n, self.config.weighting)
         known = (np.diff(items.indptr) > 0).astype(np.uint8)

@@ -14,11 +14,12 @@ import msgspec
 import numpy as np
 
 from recengine.algorithms.base import Progress
+from recengine.algorithms.liked import liked
 from recengine.algorithms.priors import untouched
 from recengine.algorithms.standing import Tally, clock_of, descending, growth, standing
 from recengine.arrays import read_arrays, write_arrays
 from recengine.config import Popularity as PopularityConfig
-from recengine.errors import BadArtifact, EmptyData, NotFitted
+from recengine.errors import BadArtifact, NotFitted
 from recengine.kernels.walk import walk
 from recengine.types import (
     F32,
@@ -104,15 +105,12 @@ class Popularity:
         Raises
         ------
         EmptyData : no entry has a positive weight.
+        TrainingFailed : a weight is not finite.
 
         Cost: a few passes over the entries, four sorts of n_items.
         """
         entries = data.interactions
-        keep = np.flatnonzero(entries.weights > 0)
-        if len(keep) == 0:
-            raise EmptyData(
-                "popularity: no interaction has a positive weight", hint="ingest events whose type has weight > 0"
-            )
+        keep = np.flatnonzero(liked(entries, self.kind))
         items, times = entries.items[keep], entries.times[keep]
         weights = entries.weights[keep].astype(np.float64)
         clock = clock_of(times, self.config.half_life_days)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from recengine.algorithms.base import Progress
+from recengine.algorithms.liked import liked
 from recengine.errors import BadArtifact, EmptyData
 from recengine.kernels import cores
 from recengine.kernels.knn import Csr, Weighting, neighbors, unit_rows
@@ -64,17 +65,20 @@ def latest(history: Interactions, limit: int) -> Csr:
     return Csr(_offsets(np.minimum(lengths, limit)), history.items[keep], history.weights[keep])
 
 
-def positive_rows(data: Interactions, limit: int) -> Csr:
+def positive_rows(data: Interactions, limit: int, kind: str) -> Csr:
     """Keep of every user's `limit` latest entries those with weight > 0.
 
     Raises
     ------
-    EmptyData : none is left.
+    EmptyData : no entry has a weight above 0, or none of the latest has.
+    TrainingFailed : a weight is not finite.
     """
+    liked(data, kind)
     rows = latest(data, limit)
     good = rows.values > 0
     if not good.any():
-        raise EmptyData("no interaction with weight > 0", hint="ingest events whose type has a positive weight")
+        missed = f"none of the latest {limit} entries of any user has a positive weight"
+        raise EmptyData(f"{kind}: {missed}", hint="raise `history_limit`")
     kept = np.concatenate(([0], np.cumsum(good)))
     return Csr(kept[rows.indptr].astype(np.int64), rows.cols[good], rows.values[good])
 

@@ -69,7 +69,7 @@ class UserKnn:
         EmptyData : no entry has weight > 0.
         """
         del seed
-        users = positive_rows(data.interactions, self.config.history_limit)
+        users = positive_rows(data.interactions, self.config.history_limit, self.kind)
         space, unit = space_of(users, data.interactions.n_items, self.config.weighting)
         shrinkage = self.config.shrinkage * space.square
         k = self.config.neighbors
@@ -87,7 +87,7 @@ class UserKnn:
         Cost: as `fit`, for the pairs that hold a changed user.
         """
         held, model = self._fitted().near, type(self)(self.config)
-        rows = positive_rows(data.interactions, self.config.history_limit)
+        rows = positive_rows(data.interactions, self.config.history_limit, self.kind)
         space, unit = space_of(rows, data.interactions.n_items, self.config.weighting)
         shrinkage, k = self.config.shrinkage * space.square, self.config.neighbors
         found = nearest_of(users, unit, space.postings, space.norms, k, shrinkage, threads=threads)

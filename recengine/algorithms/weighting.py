@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 from scipy import sparse
 
+from recengine.algorithms.liked import liked
 from recengine.algorithms.similarity import strength
-from recengine.errors import EmptyData, TrainingFailed
 from recengine.types import F32, I32, Bools, Interactions
 
 __all__ = ("How", "Weighted", "fold_weights", "weighted")
@@ -46,15 +46,7 @@ def weighted(rows: Interactions, how: How, kind: str) -> Weighted:
     EmptyData : no weight is above 0.
     TrainingFailed : a weight is not finite.
     """
-    if not np.isfinite(rows.weights).all():
-        bad = int(np.flatnonzero(~np.isfinite(rows.weights))[0])
-        user = int(np.searchsorted(rows.indptr, bad, side="right")) - 1
-        raise TrainingFailed(
-            f"{kind}: the weight of user row {user} and item row {rows.items[bad]} is {rows.weights[bad]}",
-            hint="look for event weights or values that are not finite numbers",
-        )
-    if not (rows.weights > 0).any():
-        raise EmptyData(f"{kind}: no interaction has a positive weight", hint="ingest events that count as engagement")
+    liked(rows, kind)
     weights = _dampened(rows.weights, how)
     counts = np.bincount(rows.items, minlength=rows.n_items)
     scale = np.ones(rows.n_items, np.float32)

@@ -1,5 +1,6 @@
 """`[[event]]`: what each type of event says about taste. The weights start from the founding design's reward table."""
 
+import math
 from typing import Annotated, Literal
 
 import msgspec
@@ -20,6 +21,10 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     value_full: Annotated[float | None, Meta(description="a value here counts the full weight")] = None
 
     def __post_init__(self) -> None:
+        for name in ("value_neutral", "value_full"):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise ValueError(f"{name} of {self.type!r} must be a finite number, got {value}")
         if (self.value_neutral is None) != (self.value_full is None):
             raise ValueError("value_neutral and value_full go together")
         if self.value_neutral is not None and self.value_full is not None and self.value_full <= self.value_neutral:

@@ -170,6 +170,13 @@ def split(
     if len(events.seq) == 0:
         raise EmptyData("the store holds no events", hint="ingest events first")
     weights = event_weights(events, config.event)
+    if not (weights > 0).any():
+        met = np.bincount(events.type, minlength=len(events.types))
+        found = ", ".join(f"{name} {count:,}" for name, count in zip(events.types, met, strict=True) if count)
+        raise EmptyData(
+            f"none of the {len(events.seq):,} events counts as engagement; they are: {found}",
+            hint="give a type `weight` above 0 in [[event]], or ratings a `value_neutral` below them",
+        )
     everyone = np.ones(len(events.seq), np.bool_)
     kind = kind_of(events, config)
     cut = cut_of(kind, config.training.seed)
@@ -194,7 +201,7 @@ def split(
             raise EmptyData(
                 f"the {name} part has {len(side.targets.items)} new items of users to judge by, "
                 f"and {len(side.data.interactions.items)} interactions before them to learn from",
-                hint='ingest more events, or set training.split = "random"',
+                hint="ingest more events" + (', or set training.split = "random"' if kind != "random" else ""),
             )
     listed = {t.type for t in config.event}
     return Built(

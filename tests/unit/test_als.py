@@ -210,5 +210,5 @@ def test_odd_data_gives_finite_scores_where_there_are_vectors(name, solver):
 def test_a_weight_of_nan_is_an_error_that_says_so():
     matrix = taste()
     matrix[0, np.flatnonzero(matrix[0])[0]] = np.nan
-    with pytest.raises(TrainingFailed, match="1 entries weigh NaN"):
+    with pytest.raises(TrainingFailed, match="als: 1 entries have no finite weight; that of user row 0 "):
         Als(Config(epochs=1)).fit(training(matrix))

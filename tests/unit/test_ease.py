@@ -95,7 +95,7 @@ def test_one_user_one_item_and_a_user_with_everything_are_answered(inverse):
     greedy = history([[(i, 1.0) for i in range(30)], [(0, 1.0), (1, 1.0)], [(2, 1.0)]], 30)
     np.testing.assert_allclose(scored(Ease(config).fit(training(greedy)), greedy), wanted(greedy, 1.0), rtol=1e-3)
     with pytest.raises(EmptyData):
-        Ease(config).fit(training(history([[(0, 0.0)], [(1, -2.0)], [(2, np.nan)]], 3)))
+        Ease(config).fit(training(history([[(0, 0.0)], [(1, -2.0)], [(2, 0.0)]], 3)))
 
 
 def test_memory_is_asked_for_before_it_is_taken(monkeypatch):

