@@ -6,8 +6,10 @@ import os
 from datetime import datetime
 from pathlib import Path
 
-from recengine.cli import commands, demo, evaluate, features, live, operate, serve, tune
+from recengine.cli import commands, demo, evaluate, features, index, live, operate, serve, tune
+from recengine.index.trials import KINDS
 from recengine.jobs.evaluate import PROTOCOLS
+from recengine.jobs.index_report import QUERIES
 
 __all__ = ("build",)
 
@@ -97,6 +99,7 @@ def build() -> argparse.ArgumentParser:
     _evaluate(verbs)
     _tune(verbs)
     _features(verbs)
+    _index(verbs)
     _live(verbs)
 
     verb = _verb(verbs, "models", "deployments: list, show, promote, rollback", operate.models, directory=False)
@@ -179,6 +182,18 @@ def _features(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     verb.add_argument("--out", type=Path, default=Path("features.html"), metavar="FILE", help="default: features.html")
     verb.add_argument("--rows", type=int, metavar="N", help="of the training table at most (default: `features.rows`)")
     verb.add_argument("--threads", type=int, default=_threads(), help="cores to compute with; 0 = as configured")
+
+
+def _index(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "index: the nearest neighbours of a vector"
+    actions = verbs.add_parser("index", help=text, description=text[0].upper() + text[1:] + ".").add_subparsers(
+        title="actions", metavar="ACTION", required=True
+    )
+    verb = _verb(actions, "report", "recall against time and memory, of every kind over the live vectors", index.report)
+    verb.add_argument("--out", type=Path, metavar="FILE", help="draw the curves: .html or .svg")
+    verb.add_argument("--kinds", nargs="+", choices=KINDS, metavar="KIND", help=f"only these of {', '.join(KINDS)}")
+    verb.add_argument("--queries", type=int, default=QUERIES, metavar="N", help=f"users that ask (default: {QUERIES})")
+    verb.add_argument("--threads", type=int, default=_threads(), help="cores to build with; 0 = as configured")
 
 
 def _live(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

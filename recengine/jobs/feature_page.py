@@ -9,44 +9,29 @@ from html import escape
 
 import msgspec
 
+from recengine.jobs import standalone
 from recengine.jobs.feature_charts import heatmap, meter, spark, spread
 from recengine.jobs.feature_facts import FeatureFacts, Pair
 from recengine.metrics.drift import DRIFTED, MOVED
 from recengine.types import F64
 
-__all__ = ("POLICY", "Report", "page")
-
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-"""Content-Security-Policy of the page: a browser loads nothing for it."""
+__all__ = ("Report", "page")
 
 _STYLE = """
-:root { color-scheme: light dark; --ink: #1b2330; --soft: #5c6878; --rule: #dde2e9; --paper: #fff; --card: #f6f7f9;
-  --before: #6b7686; --after: #3b76d8; --plus: #2f6bd0; --minus: #d9731a; --good: #187a3d; --warn: #a15c00;
-  --bad: #b3261e }
-@media (prefers-color-scheme: dark) { :root { --ink: #e4e8ee; --soft: #98a4b3; --rule: #333c48; --paper: #14181e;
-  --card: #1c222a; --before: #b4bdc9; --after: #5b93ec; --plus: #6ba1f5; --minus: #f0964a; --good: #5cc486;
+:root { --before: #6b7686; --after: #3b76d8; --plus: #2f6bd0; --minus: #d9731a; --warn: #a15c00; --bad: #b3261e }
+@media (prefers-color-scheme: dark) { :root { --before: #b4bdc9; --after: #5b93ec; --plus: #6ba1f5; --minus: #f0964a;
   --warn: #e3ab52; --bad: #f28b82 } }
-* { box-sizing: border-box }
-body { margin: 0 auto; padding: 2rem 1.25rem 5rem; max-width: 76rem; background: var(--paper); color: var(--ink);
-  font: 15px/1.5 system-ui, sans-serif }
-h1 { margin: 0; font-size: 1.7rem } h2 { margin: 3rem 0 .6rem; font-size: 1.2rem } h3 { margin: 0; font-size: .95rem }
-p { margin: .3rem 0 } .soft, .sub { color: var(--soft) } a { color: inherit }
+h2 { margin: 3rem 0 .6rem; font-size: 1.2rem } h3 { margin: 0; font-size: .95rem }
+.sub { color: var(--soft) } a { color: inherit }
 nav { margin: .8rem 0 0; display: flex; flex-wrap: wrap } nav a { margin-right: 1.2rem; color: var(--after) }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .7rem; margin: 1.5rem 0 0 }
 .tile { background: var(--card); border: 1px solid var(--rule); border-radius: 8px; padding: .7rem .9rem }
 .tile b { display: block; font-size: 1.6rem; line-height: 1.2; font-variant-numeric: tabular-nums }
-.scroll { overflow-x: auto } table { border-collapse: collapse; width: 100% }
-th { text-align: left; font-weight: 600; color: var(--soft); font-size: .8rem; white-space: nowrap }
-th, td { padding: .28rem .9rem .28rem 0; border-bottom: 1px solid var(--rule); vertical-align: middle }
 td .num { white-space: nowrap } code, .name { font: .87rem/1.4 ui-monospace, monospace } .name { white-space: nowrap }
-.num { font-variant-numeric: tabular-nums; font-size: .85rem }
 .good { color: var(--good) } .warn { color: var(--warn) } .bad { color: var(--bad) }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(21rem, 1fr)); gap: .9rem }
-.card { background: var(--card); border: 1px solid var(--rule); border-radius: 8px; padding: .8rem .9rem; min-width: 0 }
 .card p { font-size: .83rem } .card svg { margin: .6rem 0 .2rem }
 svg { display: inline-block; vertical-align: middle } svg.chart { display: block; width: 100%; height: auto }
-svg text { fill: var(--soft); font: 10px system-ui, sans-serif } svg .end { text-anchor: end }
-svg .mid { text-anchor: middle }
 svg.heat { max-width: 100%; height: auto } svg.heat text { font-size: 8.5px }
 .after { fill: var(--after) } .then { fill: var(--before) }
 .before { fill: none; stroke: var(--before); stroke-width: 1.4 }
@@ -82,12 +67,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 def page(report: Report) -> str:
     """Render the page."""
-    return "".join(
+    return standalone.document(
+        f"Features of {report.title}",
+        _STYLE,
         [
-            "<!doctype html><html lang=en><head><meta charset=utf-8>",
-            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
-            "<meta name=viewport content='width=device-width, initial-scale=1'>",
-            f"<title>Features of {escape(report.title)}</title><style>{_STYLE}</style></head><body>",
             *_head(report),
             *_overview(report.features),
             *_drops(report.features),
@@ -95,8 +78,7 @@ def page(report: Report) -> str:
             *_drift(report),
             *_correlation(report),
             *_each(report.features),
-            "</body></html>\n",
-        ]
+        ],
     )
 
 
@@ -104,7 +86,6 @@ def _head(report: Report) -> Iterator[str]:
     kept, dropped = (sum(f.kept is chosen for f in report.features) for chosen in (True, False))
     drifted = sum((f.drift or 0) >= DRIFTED for f in report.features)
     empty = sum(f.missing >= 0.5 for f in report.features)
-    yield f"<h1>Features of {escape(report.title)}</h1>"
     yield f"<p class=sub>{report.rows:,} rows, {report.taken:.1%} of them taken up. {escape(report.source)}. "
     yield f"Made {escape(report.made)}.</p>"
     earlier, later = (escape(period) for period in report.periods)

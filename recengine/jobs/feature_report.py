@@ -12,12 +12,12 @@ import numpy as np
 
 from recengine.artifacts.store import ArtifactStore
 from recengine.config import Config
-from recengine.durable import whole
 from recengine.errors import BadArtifact, FeaturesChanged
 from recengine.features import deployed
 from recengine.features.definition import FeatureSet
 from recengine.features.lanes import Labels
 from recengine.features.selection import SelectionReport
+from recengine.jobs import standalone
 from recengine.jobs.feature_facts import Pair, correlations, cut, describe_feature
 from recengine.jobs.feature_page import Report, page
 from recengine.kernels import cores
@@ -76,8 +76,7 @@ def write(report: Report, target: Path) -> None:
     ------
     DirectoryInvalid : the folder is missing or cannot be written.
     """
-    with whole(target) as out:
-        out.write(page(report).encode())
+    standalone.write(page(report), target)
 
 
 def _selection(artifacts: ArtifactStore) -> tuple[SelectionReport | None, str]:

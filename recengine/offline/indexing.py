@@ -16,7 +16,7 @@ from recengine.offline.build import query
 from recengine.retrieval.deployment import Deployment
 from recengine.types import F32, TrainingData
 
-__all__ = ("REBUILT", "carried", "indexed")
+__all__ = ("REBUILT", "asking", "carried", "indexed", "model_of", "vectors_of")
 
 ASKED = 400
 """Users drawn to measure recall with; those without a vector do not count."""
@@ -31,18 +31,16 @@ def indexed(
 
     Cost: see the `build` of the kinds in `index`.
     """
-    model = _model(deployment)
+    model = model_of(deployment)
     if model is None:
         return deployment
-    vectors = _vectors(model)
+    vectors = vectors_of(model)
     if not _pays(config.index, len(vectors)):
         return deployment
     seed, threads = config.training.seed, config.training.threads
-    users = np.random.default_rng(seed).permutation(data.users.n)[:ASKED]
-    asking = model.query_vectors(query(data, np.sort(users).astype(np.int32), limit=config.serving.history_limit))
-    asking = np.ascontiguousarray(asking[np.isfinite(asking).all(axis=1)])
-    asked = asking if len(asking) else None
-    found = build(vectors, config.index, queries=asked, seed=seed, threads=threads, progress=progress)
+    asked = asking(model, data, config)
+    measured = asked if len(asked) else None
+    found = build(vectors, config.index, queries=measured, seed=seed, threads=threads, progress=progress)
     return msgspec.structs.replace(deployment, index=found)
 
 
@@ -52,10 +50,10 @@ def carried(deployment: Deployment, live: Deployment, data: TrainingData, config
     It is built anew where there is none, where it is of another kind than `[index]` says now, or where more than
     `REBUILT` of its rows have changed. Cost otherwise: one pass over both models' vectors.
     """
-    model, before = _model(deployment), _model(live)
+    model, before = model_of(deployment), model_of(live)
     if model is None or before is None or live.index is None:
         return indexed(deployment, data, config)
-    old, new = _vectors(before), _vectors(model)
+    old, new = vectors_of(before), vectors_of(model)
     if not _pays(config.index, len(new)):
         return deployment
     base = live.index.base if isinstance(live.index, Patched) else live.index
@@ -75,12 +73,26 @@ def carried(deployment: Deployment, live: Deployment, data: TrainingData, config
     return msgspec.structs.replace(deployment, index=patched)
 
 
-def _model(deployment: Deployment) -> Factors | None:
+def asking(model: Factors, data: TrainingData, config: Config, n: int = ASKED, *, beyond: bool = False) -> F32:
+    """Return vectors (B, d) float32 of up to `n` users, drawn by the seed, as they would ask.
+
+    `beyond` leaves out those that an index is measured with when it is built, unless hardly any others are left.
+    """
+    order = np.random.default_rng(config.training.seed).permutation(data.users.n)
+    drawn = order[ASKED:] if beyond and len(order) > ASKED + ASKED // 4 else order
+    users = np.sort(drawn[:n]).astype(np.int32)
+    found = model.query_vectors(query(data, users, limit=config.serving.history_limit))
+    return np.ascontiguousarray(found[np.isfinite(found).all(axis=1)])
+
+
+def model_of(deployment: Deployment) -> Factors | None:
+    """Return the first model that scores by dot products; None = there is none."""
     member = deployment.factors
     return member.scorer if member is not None and isinstance(member.scorer, Factors) else None
 
 
-def _vectors(model: Factors) -> F32:
+def vectors_of(model: Factors) -> F32:
+    """Return its item vectors (n_items, d) float32 in C order."""
     return np.ascontiguousarray(model.item_factors(), dtype=np.float32)
 
 
