@@ -1,13 +1,10 @@
-"""A graph of neighbours (Malkov and Yashunin 2018), by hnswlib: a thousand rows are looked at, of any number.
+"""Graphs of neighbours (Malkov and Yashunin 2018), by hnswlib: a thousand rows are looked at, of any number.
 
-In: vectors. Out: the n largest inner products, as far as the graph leads to them; their scores are those of the rows.
+In: vectors. Out: the n largest inner products, as far as the graphs lead to them; their scores are those of the rows.
+`shells.py` says which rows share a graph, and why.
 
-Inner products are no metric: a graph over them leaves short vectors without a way in. So every row gets one more value,
-sqrt(M^2 - |x|^2) with M the largest norm, and every query a 0: the order by distance is then the order by inner product
-(Bachrach et al. 2014, "Speeding Up the Xbox Recommender System", section 3).
-
-Why a scan of bytes stands beside the graph: it answers where a filter hides too much of what the graph finds, so that
-recall holds for any mask; and it takes batches of queries at a rate that the graph does not reach.
+Why a scan of bytes stands beside the graphs: it answers where a filter hides too much of what they find, so that
+recall holds for any mask; and it takes batches of queries at a rate that they do not reach.
 
 hnswlib crashes on damaged files, so `files.read` has compared hashes before it sees one. Adding rows while others
 search fails queries there, so nothing is ever added: a new index is built aside.
@@ -16,46 +13,45 @@ search fails queries there, so nothing is ever added: a new index is built aside
 from pathlib import Path
 from typing import Self
 
-import hnswlib
 import numpy as np
 
+from recengine.arrays import write_arrays
 from recengine.errors import BadArtifact
-from recengine.index import files
+from recengine.index import files, shells
 from recengine.index.files import Card
 from recengine.index.int8 import Int8
 from recengine.index.narrowing import rescored
 from recengine.index.neighbours import Progress
+from recengine.index.shells import Shell
 from recengine.kernels import array, positive
-from recengine.types import F32, I32, Mask, TopN
+from recengine.types import F32, Mask, TopN
 
 __all__ = ("Hnsw",)
 
-FILE = "graph.bin"
-WIDTH = 200
-"""Rows that a search keeps in sight (ef), where nothing was measured."""
+WIDTH = 100
+"""Rows that the search of a graph keeps in sight (ef), where nothing was measured."""
 MOST = 2000
-"""A search that would have to find more of the graph than this is a scan instead."""
-CHUNK = 5_000
+"""A search that would have to find more of a graph than this is a scan instead."""
 
 
 class Hnsw:
-    """Search a graph; scan bytes where a filter stands in its way.
+    """Search graphs; scan bytes where a filter stands in their way.
 
     Parameters
     ----------
-    graph : over the augmented rows, labels = rows; None where no row is finite.
+    graphs : over all finite rows, by falling norm; none where no row is finite.
     scan : the same rows by bytes.
-    width : rows that a search keeps in sight; more = better recall, slower.
+    width : rows that the search of a graph keeps in sight; more = better recall, slower.
     """
 
     kind = "hnsw"
 
-    def __init__(self, graph: hnswlib.Index | None, scan: Int8, width: int) -> None:
-        self._graph = graph
+    def __init__(self, graphs: tuple[Shell, ...], scan: Int8, width: int) -> None:
+        self._graphs = graphs
         self._scan = scan
         self._width = width
-        if graph is not None:
-            graph.set_ef(width)  # once: queries in other threads read it; one that wants more rows gets them anyway
+        for shell in graphs:  # once: queries in other threads read it; one that wants more rows gets them anyway
+            shell.graph.set_ef(width)
 
     @classmethod
     def build(
@@ -78,20 +74,8 @@ class Hnsw:
         usable = np.flatnonzero(~np.isnan(vectors).any(axis=1)) if vectors.shape[1] else np.zeros(0, np.int64)
         norms = np.sqrt(np.einsum("ij,ij->i", vectors[usable], vectors[usable], dtype=np.float64))
         if not len(usable) or not norms.max() < 1e18:  # squares of more leave float32
-            return cls(None, scan, WIDTH)
-        graph = hnswlib.Index("l2", vectors.shape[1] + 1)
-        graph.init_index(len(usable), M=links, ef_construction=effort, random_seed=seed + 1)
-        scale = np.float32(1 / max(norms.max(), 1e-30))  # and queries have length 1: distances keep their digits
-        more = np.sqrt(np.maximum(1 - (norms * scale) ** 2, 0)).astype(np.float32)
-        for first in range(0, len(usable), CHUNK):
-            if progress is not None:
-                progress(first, len(usable))
-            part = slice(first, first + CHUNK)
-            rows = np.column_stack([vectors[usable[part]] * scale, more[part]])
-            graph.add_items(rows, usable[part], num_threads=threads)
-        if progress is not None:
-            progress(len(usable), len(usable))
-        return cls(graph, scan, WIDTH)
+            return cls((), scan, WIDTH)
+        return cls(shells.build(vectors, usable, norms, links, effort, seed, threads, progress), scan, WIDTH)
 
     @property
     def n(self) -> int:
@@ -105,12 +89,12 @@ class Hnsw:
 
     @property
     def bytes(self) -> int:
-        """The graph with its rows, and those of the scan."""
-        return self._scan.bytes + (0 if self._graph is None else int(self._graph.index_file_size()))
+        """The graphs with their rows, and those of the scan."""
+        return self._scan.bytes + sum(int(shell.graph.index_file_size()) for shell in self._graphs)
 
     def with_effort(self, effort: int) -> Self:
-        """Return the same graph that keeps so many rows in sight: not for use beside one that keeps another number."""
-        return type(self)(self._graph, self._scan, effort)
+        """Return the same graphs that keep so many rows in sight: not for use beside one that keeps another number."""
+        return type(self)(self._graphs, self._scan, effort)
 
     def search(self, queries: F32, n: int, mask: Mask | None = None, *, threads: int = 1) -> TopN:
         """Pick the n rows with the largest inner products; see `Index.search`."""
@@ -118,15 +102,15 @@ class Hnsw:
         n, threads = positive("n", n), positive("threads", threads)
         if mask is not None:
             mask = array("mask", mask, np.dtype(np.uint8), len(queries), None)
-        count = 0 if self._graph is None else self._graph.element_count
+        count = sum(shell.rows for shell in self._graphs)
         wanted = n if mask is None else 2 * n + 50  # a filter mostly hides a few: what the user has seen
         length = np.einsum("ij,ij->i", queries, queries, dtype=np.float64)
         plain = (length > 1e-30) & (length < 1e30)
         if wanted > MOST or wanted >= count or not plain.any() or (mask is not None and mask.shape[1] < self.n):
             return self._scan.search(queries, n, mask, threads=threads)
-        asked = np.column_stack([queries[plain] / np.sqrt(length[plain])[:, None], np.zeros(plain.sum())])
-        found = self._walked(asked.astype(np.float32), wanted, threads)
+        asked = (queries[plain] / np.sqrt(length[plain])[:, None]).astype(np.float32)
         hidden = None if mask is None else np.ascontiguousarray(mask[plain])
+        found = shells.walk(self._graphs, asked, wanted, n, hidden, threads)
         some = np.ascontiguousarray(queries[plain])
         picked = rescored(some, self._scan.rows, found, n, hidden, threads=threads)
         items = np.full((len(queries), n), -1, np.int32)
@@ -138,22 +122,11 @@ class Hnsw:
             items[row], scores[row] = rest.items[0], rest.scores[0]
         return TopN(items, scores)
 
-    def _walked(self, asked: F32, wanted: int, threads: int) -> I32:
-        """Return rows (B, wanted) in the graph's order; -1 throughout where it does not lead to so many."""
-        if self._graph is None:
-            return np.full((len(asked), wanted), -1, np.int32)
-        try:
-            labels, _ = self._graph.knn_query(asked, k=wanted, num_threads=min(threads, len(asked)))
-        except RuntimeError:  # hnswlib says so of the whole batch
-            if len(asked) == 1:
-                return np.full((1, wanted), -1, np.int32)
-            return np.concatenate([self._walked(asked[q : q + 1], wanted, 1) for q in range(len(asked))])
-        return np.asarray(labels, dtype=np.int32)
-
     def save(self, folder: Path) -> None:
-        """Write the graph, and what the scan writes."""
-        if self._graph is not None:
-            self._graph.save_index(str(folder / FILE))
+        """Write the graphs, the norms that they begin with, and what the scan writes."""
+        write_arrays(folder, tops=np.array([shell.top for shell in self._graphs]))
+        for place, shell in enumerate(self._graphs):
+            shell.graph.save_index(str(folder / _file(place)))
         self._scan.save_as(self.kind, folder, width=self._width)
 
     @classmethod
@@ -166,14 +139,14 @@ class Hnsw:
         """
         scan = Int8.load(folder, card)
         width = files.whole(folder, card, "width")
-        if FILE not in card.files:
-            return cls(None, scan, width)
-        graph = hnswlib.Index("l2", card.d + 1)
-        try:
-            graph.load_index(str(folder / FILE))
-        except RuntimeError as err:
-            raise BadArtifact(f"{folder.name}/{FILE}: {err}", hint="train again, or roll back") from err
-        labels = graph.get_ids_list()
-        if not labels or max(labels) >= card.n:
-            raise BadArtifact(f"{folder.name}/{FILE}: a graph of other rows", hint="train again, or roll back")
-        return cls(graph, scan, width)
+        tops = files.read_array(folder, card, "tops", np.float64, None)
+        graphs = []
+        for place, top in enumerate(tops):
+            if _file(place) not in card.files:
+                raise BadArtifact(f"{folder.name}/{_file(place)}: not part of this index", hint="train again")
+            graphs.append(Shell.read(folder / _file(place), card.d, float(top), card.n))
+        return cls(tuple(graphs), scan, width)
+
+
+def _file(place: int) -> str:
+    return f"graph{place}.bin"
