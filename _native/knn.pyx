@@ -14,20 +14,20 @@ from cython.parallel cimport parallel, prange, threadid
 from libc.math cimport NAN, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from rows cimport Rows, rows_of
+from rows cimport Layers, Row, Rows, layers_of, one_layer, row_of, rows_of
 from sums cimport Best, Lens, add, broken, counts, open_for, sift_all, sift_rows, write
 
 __all__ = ("neighbors", "sum_at", "sum_top", "unit_rows")
 
 
-cdef void neighbors_of(Rows rows, Py_ssize_t r, int32_t own, Lens lens, Rows postings, Py_ssize_t n_cols, float* sums,
-                       int64_t* keys, Py_ssize_t room, int32_t* items, float* scores, Py_ssize_t k) noexcept nogil:
+cdef void neighbors_of(Rows rows, Py_ssize_t r, int32_t own, Lens lens, Layers postings, Py_ssize_t n_cols,
+                       float* sums, int64_t* keys, Py_ssize_t room, int32_t* items, float* scores, Py_ssize_t k) noexcept nogil:
     cdef Best best
     cdef Py_ssize_t e, work = 0
     open_for(&best, keys, room, k)
     for e in range(rows.indptr[r], rows.indptr[r + 1]):
         if counts(rows, e, postings):
-            work += postings.indptr[rows.cols[e] + 1] - postings.indptr[rows.cols[e]]
+            work += row_of(postings, rows.cols[e]).count
     add(rows, r, postings, sums)
     if 0 <= own < n_cols:
         sums[own] = 0
@@ -44,14 +44,15 @@ def neighbors(const int64_t[::1] indptr, const int32_t[::1] cols, const float[::
               int64_t[:, ::1] keys, int32_t[:, ::1] out_cols, float[:, ::1] out_values, int threads):
     """See `recengine.kernels.knn.neighbors`. Returns the first broken row of `indptr`, or -1."""
     cdef Py_ssize_t r, tid, n = own.shape[0], n_cols = post_norms.shape[0], bad = broken(indptr, cols.shape[0])
-    cdef Rows rows, postings
+    cdef Rows rows
+    cdef Layers postings
     cdef Lens lens
     if bad >= 0 or n == 0:
         return bad
     if n_cols == 0:
         out_cols[:, :], out_values[:, :] = -1, NAN
         return bad
-    rows, postings = rows_of(indptr, cols, values), rows_of(post_indptr, post_cols, post_values)
+    rows, postings = rows_of(indptr, cols, values), one_layer(rows_of(post_indptr, post_cols, post_values))
     lens.mask, lens.norms, lens.shrinkage = NULL, &post_norms[0] if shrinkage > 0 else NULL, shrinkage
     with nogil, parallel(num_threads=threads):
         tid = threadid()
@@ -66,7 +67,7 @@ cdef inline Lens with_norm(Lens lens, float norm) noexcept nogil:
     return lens
 
 
-cdef void top_of(Rows entries, Py_ssize_t r, Rows matrix, const uint8_t* mask, float* sums, int64_t* keys,
+cdef void top_of(Rows entries, Py_ssize_t r, Layers matrix, const uint8_t* mask, float* sums, int64_t* keys,
                  Py_ssize_t room, int32_t* items, float* scores, Py_ssize_t k) noexcept nogil:
     cdef Best best
     cdef Lens lens
@@ -78,17 +79,19 @@ cdef void top_of(Rows entries, Py_ssize_t r, Rows matrix, const uint8_t* mask, f
 
 
 def sum_top(const int64_t[::1] indptr, const int32_t[::1] cols, const float[::1] values, const int64_t[::1] m_indptr,
-            const int32_t[::1] m_cols, const float[::1] m_values, const uint8_t[:, ::1] mask, float[:, ::1] sums,
-            int64_t[:, ::1] keys, int32_t[:, ::1] out_cols, float[:, ::1] out_values, int threads):
+            const int32_t[::1] m_cols, const float[::1] m_values, const int32_t[::1] place, const int64_t[::1] o_indptr,
+            const int32_t[::1] o_cols, const float[::1] o_values, const uint8_t[:, ::1] mask, float[:, ::1] sums, int64_t[:, ::1] keys, int32_t[:, ::1] out_cols, float[:, ::1] out_values, int threads):
     """See `recengine.kernels.knn.sum_top`. Returns the first broken row of `indptr`, or -1."""
     cdef Py_ssize_t r, tid, n = indptr.shape[0] - 1, bad = broken(indptr, cols.shape[0])
-    cdef Rows entries, matrix
+    cdef Rows entries
+    cdef Layers matrix
     if bad >= 0 or n == 0:
         return bad
-    if m_cols.shape[0] == 0:
+    if m_cols.shape[0] + o_cols.shape[0] == 0:
         out_cols[:, :], out_values[:, :] = -1, NAN
         return bad
-    entries, matrix = rows_of(indptr, cols, values), rows_of(m_indptr, m_cols, m_values)
+    entries = rows_of(indptr, cols, values)
+    matrix = layers_of(rows_of(m_indptr, m_cols, m_values), place, rows_of(o_indptr, o_cols, o_values))
     if threads == 1:  # entering a parallel region costs about a microsecond
         with nogil:
             for r in range(n):
@@ -103,31 +106,36 @@ def sum_top(const int64_t[::1] indptr, const int32_t[::1] cols, const float[::1]
     return bad
 
 
-cdef void at(Rows entries, Py_ssize_t r, Rows matrix, const uint8_t* known, Py_ssize_t n_cols, const int64_t* asked,
+cdef void at(Rows entries, Py_ssize_t r, Layers matrix, const uint8_t* known, Py_ssize_t n_cols, const int64_t* asked,
              const int32_t* items, float* sums, float* out) noexcept nogil:
     cdef Py_ssize_t e, t
+    cdef Row row
     add(entries, r, matrix, sums)
     for t in range(asked[r], asked[r + 1]):
         out[t] = sums[items[t]] if 0 <= items[t] < n_cols and known[items[t]] else NAN
     for e in range(entries.indptr[r], entries.indptr[r + 1]):
         if counts(entries, e, matrix):
-            for t in range(matrix.indptr[entries.cols[e]], matrix.indptr[entries.cols[e] + 1]):
-                sums[matrix.cols[t]] = 0
+            row = row_of(matrix, entries.cols[e])
+            for t in range(row.count):
+                sums[row.cols[t]] = 0
 
 
 def sum_at(const int64_t[::1] indptr, const int32_t[::1] cols, const float[::1] values, const int64_t[::1] m_indptr,
-           const int32_t[::1] m_cols, const float[::1] m_values, const uint8_t[::1] known, const int64_t[::1] asked,
+           const int32_t[::1] m_cols, const float[::1] m_values, const int32_t[::1] place, const int64_t[::1] o_indptr,
+           const int32_t[::1] o_cols, const float[::1] o_values, const uint8_t[::1] known, const int64_t[::1] asked,
            const int32_t[::1] items, float[:, ::1] sums, float[::1] out, int threads):
     """See `recengine.kernels.knn.sum_at`. Returns the first broken row of `indptr` or `asked`, or -1."""
     cdef Py_ssize_t r, tid, n = indptr.shape[0] - 1, n_cols = known.shape[0]
     cdef Py_ssize_t bad = max(broken(indptr, cols.shape[0]), broken(asked, items.shape[0]))
-    cdef Rows entries, matrix
+    cdef Rows entries
+    cdef Layers matrix
     if bad >= 0 or n == 0 or items.shape[0] == 0:
         return bad
     if n_cols == 0:
         out[:] = NAN
         return bad
-    entries, matrix = rows_of(indptr, cols, values), rows_of(m_indptr, m_cols, m_values)
+    entries = rows_of(indptr, cols, values)
+    matrix = layers_of(rows_of(m_indptr, m_cols, m_values), place, rows_of(o_indptr, o_cols, o_values))
     if threads == 1:
         with nogil:
             for r in range(n):

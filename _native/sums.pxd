@@ -8,7 +8,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memset
 
 from keys cimport index_of, keep_largest, pack, score_of, sort_largest_first
-from rows cimport Rows
+from rows cimport Layers, Row, Rows, row_of
 
 cdef extern from "fused.h":
     float fused(float a, float b, float c) noexcept nogil
@@ -51,26 +51,27 @@ cdef inline Py_ssize_t broken(const int64_t[::1] indptr, Py_ssize_t size) noexce
     return -1
 
 
-cdef inline bint counts(Rows entries, Py_ssize_t e, Rows matrix) noexcept nogil:
+cdef inline bint counts(Rows entries, Py_ssize_t e, Layers matrix) noexcept nogil:
     return 0 <= entries.cols[e] < matrix.n and entries.values[e] > 0
 
 
-cdef inline void add(Rows entries, Py_ssize_t r, Rows matrix, float* sums) noexcept nogil:
+cdef inline void add(Rows entries, Py_ssize_t r, Layers matrix, float* sums) noexcept nogil:
     """Add row r's weighted rows of `matrix` into `sums`."""
-    cdef Py_ssize_t e, t, ahead
+    cdef Py_ssize_t e, t
     cdef int32_t col
     cdef float weight
+    cdef Row row
     for e in range(entries.indptr[r], entries.indptr[r + 1]):
         if not counts(entries, e, matrix):
             continue
         if e + 2 < entries.indptr[r + 1] and counts(entries, e + 2, matrix):
-            ahead = matrix.indptr[entries.cols[e + 2]]
-            fetch(matrix.cols + ahead)
-            fetch(matrix.values + ahead)
-        weight = entries.values[e]
-        for t in range(matrix.indptr[entries.cols[e]], matrix.indptr[entries.cols[e] + 1]):
-            col = matrix.cols[t]
-            sums[col] = fused(weight, matrix.values[t], sums[col])
+            row = row_of(matrix, entries.cols[e + 2])
+            fetch(row.cols)
+            fetch(row.values)
+        weight, row = entries.values[e], row_of(matrix, entries.cols[e])
+        for t in range(row.count):
+            col = row.cols[t]
+            sums[col] = fused(weight, row.values[t], sums[col])
 
 
 cdef inline void open_for(Best* best, int64_t* keys, Py_ssize_t room, Py_ssize_t k) noexcept nogil:
@@ -136,13 +137,14 @@ cdef inline void sift(const int32_t* cols, Py_ssize_t count, float* sums, Lens l
         start = stop
 
 
-cdef inline void sift_rows(Rows entries, Py_ssize_t r, Rows matrix, float* sums, Lens lens, Best* best) noexcept nogil:
+cdef inline void sift_rows(Rows entries, Py_ssize_t r, Layers matrix, float* sums, Lens lens, Best* best) noexcept nogil:
     """Walk over what `add` touched: offer and clear. A column met again is 0 by then, and is not kept."""
-    cdef Py_ssize_t e, begin
+    cdef Py_ssize_t e
+    cdef Row row
     for e in range(entries.indptr[r], entries.indptr[r + 1]):
         if counts(entries, e, matrix):
-            begin = matrix.indptr[entries.cols[e]]
-            sift(matrix.cols + begin, matrix.indptr[entries.cols[e] + 1] - begin, sums, lens, best)
+            row = row_of(matrix, entries.cols[e])
+            sift(row.cols, row.count, sums, lens, best)
 
 
 cdef inline void sift_all(Py_ssize_t n_cols, float* sums, Lens lens, Best* best) noexcept nogil:

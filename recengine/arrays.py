@@ -5,6 +5,8 @@ arrays by name. Out: one `.npy` file each, and read-only maps of these. Why `.np
 to read such a file is to run what stands in it.
 """
 
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,8 +23,14 @@ _AGAIN = "train again, or roll back"
 
 
 def write_arrays(folder: Path, **arrays: npt.NDArray[Any]) -> None:
-    """Write each array as `<name>.npy` into `folder`, C order."""
+    """Write each array as `<name>.npy` into `folder`, C order.
+
+    One that is the whole of what `read_arrays` mapped is not written again: its file gets a second name here. Files of
+    arrays are never changed in place, and each goes when the last of its names does.
+    """
     for name, array in arrays.items():
+        if _linked(array, folder / f"{name}.npy"):
+            continue
         # False: an array of objects is refused here, and not written as code that a reader would run
         np.save(folder / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)
 
@@ -53,6 +61,19 @@ def read_array(folder: Path, name: str, expected: Expected) -> npt.NDArray[Any]:
             hint=f"it was made with other settings, or by another recengine; {_AGAIN}",
         )
     return array
+
+
+def _linked(array: npt.NDArray[Any], target: Path) -> bool:
+    """Give the file that `array` is mapped from the name `target` too, where it has one and the disk can do that."""
+    whole = array.base
+    if not isinstance(whole, np.memmap) or whole.filename is None or not array.flags.c_contiguous:
+        return False
+    if array.dtype != whole.dtype or array.shape != whole.shape or array.ctypes.data != whole.ctypes.data:
+        return False
+    with suppress(OSError):  # another disk, one without links, or the file is gone: then it is written
+        os.link(whole.filename, target)
+        return True
+    return False
 
 
 def _mapped(folder: Path, name: str) -> npt.NDArray[Any]:

@@ -87,15 +87,15 @@ class Ease(WeightsModel[EaseConfig, DenseWeights | ItemWeights]):
         model = type(self)(self.config)
         if isinstance(held, DenseWeights) or self._exact(n_items):
             return model.fit(data, threads=threads)
-        found = self._histories(data)
-        new = items[(items >= held.near.n) | (held.known[np.minimum(items, held.near.n - 1)] == 0)]
+        found, near = self._histories(data), held.flat()
+        new = items[(items >= near.n) | (held.known[np.minimum(items, near.n - 1)] == 0)]
         beside = [best.items[best.items >= 0] for best in self._near(found, new, threads, None)]
         targets = np.unique(np.concatenate([items, *beside])).astype(np.int32)
         source, target, value = self._regressed(found, targets, threads, None)
-        kept = ~np.isin(held.near.cols, targets)
-        rows = np.repeat(np.arange(held.near.n, dtype=np.int32), np.diff(held.near.indptr))[kept]
-        source, target = np.concatenate([source, rows]), np.concatenate([target, held.near.cols[kept]])
-        value = np.concatenate([value, held.near.values[kept]])
+        kept = ~np.isin(near.cols, targets)
+        rows = np.repeat(np.arange(near.n, dtype=np.int32), np.diff(near.indptr))[kept]
+        source, target = np.concatenate([source, rows]), np.concatenate([target, near.cols[kept]])
+        value = np.concatenate([value, near.values[kept]])
         model._learned = ItemWeights(_by_source(source, target, value, n_items), found.known)  # noqa: SLF001 - its own class
         return model
 

@@ -10,15 +10,16 @@ both ways to ask must agree on what is left out.
 """
 
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 
-from recengine.algorithms.similarity import any_known, check_csr, check_shapes, latest, silence, strength
+from recengine.algorithms.similarity import any_known, check_csr, check_shapes, latest, silence, strength, taken
 from recengine.arrays import read_arrays, write_arrays
 from recengine.errors import NotFitted
-from recengine.kernels.knn import Csr, Weighting, sum_at, sum_top
+from recengine.kernels.knn import Csr, Renewed, Weighting, sum_at, sum_top
 from recengine.kernels.ridge import sums, sums_at
 from recengine.kernels.topk import topk
 from recengine.types import F32, I32, I64, Bools, Evidence, Mask, Query, TopN
@@ -27,12 +28,17 @@ __all__ = ("DenseWeights", "ItemWeights", "WeightsModel", "entries_of")
 
 BATCH = 256
 """Rows of dense scores held at a time."""
+MOST_OVER = 0.5
+"""Entries found anew, as a share of those below them, beyond which both become one again: what is written of an
+increment, and is in memory for nothing, is bounded by it."""
+_BASE = ("indptr", "neighbors", "similarities")
+_OVER = ("renewed", "renewed_indptr", "renewed_neighbors", "renewed_similarities")
 
 
 class ItemWeights(NamedTuple):
     """What every item says of the others."""
 
-    near: Csr
+    near: Csr | Renewed
     """Item -> the items it speaks for, best first, with their weights."""
     known: Mask
     """(n_items,) 1 = had a positive entry in training."""
@@ -46,28 +52,40 @@ class ItemWeights(NamedTuple):
             lengths.append(real.sum(axis=1))
             cols.append(best.items[real])
             values.append(best.scores[real])
-        indptr = np.concatenate(([0], np.cumsum(np.concatenate(lengths)))).astype(np.int64)
-        return cls(Csr(indptr, np.concatenate(cols), np.concatenate(values)), known)
+        return cls(Csr(_ends(np.concatenate(lengths)), np.concatenate(cols), np.concatenate(values)), known)
 
     def replaced(self, which: I32, found: TopN, known: Mask) -> Self:
-        """Give the items `which` (int32, ascending) the rows `found`; the others keep theirs. `known` is of all."""
-        near, n = self.near, len(known)
-        real = found.items >= 0
-        lengths = np.zeros(n, np.int64)
-        lengths[: near.n] = np.diff(near.indptr)
-        lengths[which] = real.sum(axis=1)
-        indptr = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-        cols, values = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.float32)
-        begin = 0  # whole runs of rows that stay, not entry by entry: a mask of 20 M entries took 0.3 s
-        for row, at in enumerate([*which.tolist(), n]):
-            old = slice(int(near.indptr[min(begin, near.n)]), int(near.indptr[min(at, near.n)]))
-            new = slice(int(indptr[begin]), int(indptr[at]))
-            cols[new], values[new] = near.cols[old], near.values[old]
-            if at < n:
-                own = slice(int(indptr[at]), int(indptr[at + 1]))
-                cols[own], values[own] = found.items[row, real[row]], found.scores[row, real[row]]
-            begin = at + 1
-        return type(self)(Csr(indptr, cols, values), known)
+        """Give the items `which` (int32, unique) the rows `found`; the others keep theirs. `known` is of all.
+
+        Rows that stay are not copied: the new ones lie over them, until they are more than `MOST_OVER` of them.
+        """
+        near, n, real = self.near, len(known), found.items >= 0
+        rows, over = which, Csr(_ends(real.sum(axis=1)), found.items[real], found.scores[real])
+        if isinstance(near, Renewed):
+            kept = np.flatnonzero(~np.isin(near.rows, which))
+            stays = taken(near.over, kept)
+            rows = np.concatenate((near.rows[kept], which))
+            ends = np.concatenate((stays.indptr, stays.indptr[-1] + over.indptr[1:]))
+            cols, values = np.concatenate((stays.cols, over.cols)), np.concatenate((stays.values, over.values))
+            near, over = near.base, Csr(ends, cols, values)
+        renewed = Renewed.of(near, rows, over, n)
+        found_anew = type(self)(renewed, known)
+        crowded = len(over.cols) > MOST_OVER * len(near.cols)
+        return found_anew._replace(near=found_anew.flat()) if crowded else found_anew
+
+    def flat(self) -> Csr:
+        """Return the rows in one layer, copied where they are in two."""
+        near = self.near
+        if isinstance(near, Csr):
+            return near
+        lengths = np.zeros(near.n, np.int64)
+        lengths[: near.base.n] = np.diff(near.base.indptr)
+        lengths[near.rows] = np.diff(near.over.indptr)
+        ends = _ends(lengths)
+        cols, values = np.empty(ends[-1], np.int32), np.empty(ends[-1], np.float32)
+        for row, (begin, end) in enumerate(pairwise(ends.tolist())):
+            cols[begin:end], values[begin:end] = near.row(row)
+        return Csr(ends, cols, values)
 
     def recommend(self, entries: Csr, n: int, mask: Mask, *, threads: int) -> TopN:
         """Pick the n best items with a score > 0 for every row of `entries`; (B, n).
@@ -90,10 +108,10 @@ class ItemWeights(NamedTuple):
             owned, weight = int(entries.cols[place]), entries.values[place]
             if not (0 <= owned < len(known) and weight > 0):
                 continue
-            here = slice(int(near.indptr[owned]), int(near.indptr[owned + 1]))
-            hit = np.flatnonzero(near.cols[here] == item)
+            cols, values = near.row(owned)
+            hit = np.flatnonzero(cols == item)
             if len(hit):
-                shares.append(Evidence("because_of", owned, float(weight * near.values[here][hit[0]])))
+                shares.append(Evidence("because_of", owned, float(weight * values[hit[0]])))
         return tuple(sorted(shares, key=lambda share: -share.weight)[:top])
 
     def similar_items(self, items: I32, n: int) -> TopN:
@@ -102,17 +120,24 @@ class ItemWeights(NamedTuple):
         out = TopN(np.full((len(items), n), -1, np.int32), np.full((len(items), n), np.nan, np.float32))
         for b, item in enumerate(items.tolist()):
             if 0 <= item < len(known):
-                start = int(near.indptr[item])
-                stop = min(int(near.indptr[item + 1]), start + n)
-                count = int(np.count_nonzero(near.values[start:stop] > 0))  # best first: the positive ones lead
-                out.items[b, :count] = near.cols[start : start + count]
-                out.scores[b, :count] = near.values[start : start + count]
+                cols, values = near.row(item)
+                count = int(np.count_nonzero(values[:n] > 0))  # best first: the positive ones lead
+                out.items[b, :count], out.scores[b, :count] = cols[:count], values[:count]
         return out
 
     def save(self, folder: Path) -> None:
-        """Write the rows into `folder`."""
-        near, known = self
-        write_arrays(folder, indptr=near.indptr, neighbors=near.cols, similarities=near.values, known=known)
+        """Write the rows into `folder`; those that were read from elsewhere and stay are linked, see `arrays.py`."""
+        near = self.near
+        base = near.base if isinstance(near, Renewed) else near
+        write_arrays(folder, indptr=base.indptr, neighbors=base.cols, similarities=base.values, known=self.known)
+        if isinstance(near, Renewed):
+            write_arrays(
+                folder,
+                renewed=near.rows,
+                renewed_indptr=near.over.indptr,
+                renewed_neighbors=near.over.cols,
+                renewed_similarities=near.over.values,
+            )
 
     @classmethod
     def load(cls, folder: Path, *, signed: bool = False) -> Self:
@@ -122,11 +147,25 @@ class ItemWeights(NamedTuple):
         ------
         BadArtifact : a file is missing or damaged.
         """
-        indptr, cols, values, known = read_arrays(folder, "indptr", "neighbors", "similarities", "known")
-        rows = Csr(indptr, cols, values)
-        near = check_csr(f"{folder.name}/neighbors", rows, len(indptr) - 1, signed=signed)
-        check_shapes(folder, known=known.dtype == np.uint8 and known.shape == (near.n,))
-        return cls(near, known)
+        (known,) = read_arrays(folder, "known")
+        n = len(known) if known.ndim == 1 else -1
+        check_shapes(folder, known=known.dtype == np.uint8 and known.ndim == 1)
+        indptr, cols, values = read_arrays(folder, *_BASE)
+        base = check_csr(f"{folder.name}/neighbors", Csr(indptr, cols, values), n, signed=signed)
+        if not (folder / f"{_OVER[0]}.npy").exists():
+            check_shapes(folder, indptr=base.n == n)
+            return cls(base, known)
+        rows, *arrays = read_arrays(folder, *_OVER)
+        over = check_csr(f"{folder.name}/renewed_neighbors", Csr(*arrays), n, signed=signed)
+        shaped = rows.dtype == np.int32 and rows.shape == (over.n,)
+        inside = shaped and bool((np.bincount(np.clip(rows, -1, n) + 1, minlength=n + 2)[[0, -1]] == 0).all())
+        once = inside and len(np.unique(rows)) == len(rows)
+        check_shapes(folder, renewed=once, indptr=base.n <= n)
+        return cls(Renewed.of(base, np.asarray(rows), over, n), known)
+
+
+def _ends(lengths: I64) -> I64:
+    return np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
 
 
 class DenseWeights(NamedTuple):

@@ -4,7 +4,7 @@ In: a folder that `store.py` has had written. Out: its `manifest.json`, which na
 whenever the folder is opened, the same read again and held against what lies there.
 
 Why hashes before parsers: damaged model files have crashed and hung this field's parsers, or gave wrong scores in
-silence, so `verify` reads every byte before anybody interprets one.
+silence, so `verify` has every byte read before anybody interprets one; see `hashes.py`.
 """
 
 import re
@@ -20,21 +20,22 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from recengine.durable import digest, digest_of, flush
+from recengine.artifacts.hashes import hashed
+from recengine.durable import digest_of, flush
 from recengine.errors import BadArtifact
 
 __all__ = ("FORMAT", "NAME", "About", "FileRecord", "Manifest", "Stands", "read_manifest", "seal", "verify")
 
-FORMAT = 3
+FORMAT = 4
 """Of the folder; another one is refused. 2: popularity keeps its sums, which live events are added to. 3: calibrations
-are curves, and the blend has one of its own."""
+are curves, and the blend has one of its own. 4: rows of item weights may lie over others."""
 
 MANIFEST = "manifest.json"
 NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 """Of a version: date, time (UTC) and four digits of chance."""
 _AGAIN = "train again, or roll back"
 _HASHERS = 4
-"""Threads; BLAKE2b takes 1 s a GB on one, more than reading does."""
+"""Threads; BLAKE2b takes 1 s a GB on one, more than reading does, and the disk takes many flushes at once."""
 
 
 class FileRecord(msgspec.Struct, frozen=True):
@@ -146,8 +147,9 @@ def seal(folder: Path, version: str, about: About) -> None:
     BadArtifact : there is something that is neither a file nor a folder.
     """
     names = sorted(_files(folder))
-    for name in names:
-        flush(folder / name)
+    with _team() as pool:
+        for _ in pool.map(lambda name: flush(folder / name), names):
+            pass
     hashes = _digests(folder, names)
     files = {name: FileRecord((folder / name).stat().st_size, found) for name, found in zip(names, hashes, strict=True)}
     manifest = Manifest(
@@ -193,8 +195,12 @@ def read_manifest(folder: Path) -> Manifest:
 
 def _digests(folder: Path, names: list[str]) -> list[str]:
     """Hash files of a version, in the order of `names`, on a few threads: hashing lets go of the interpreter."""
-    with ThreadPoolExecutor(_HASHERS, thread_name_prefix="recengine-hash") as pool:
-        return list(pool.map(lambda name: digest(folder / name), names))
+    with _team() as pool:
+        return list(pool.map(lambda name: hashed(folder / name), names))
+
+
+def _team() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_HASHERS, thread_name_prefix="recengine-hash")
 
 
 def _files(folder: Path) -> set[str]:

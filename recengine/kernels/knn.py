@@ -19,7 +19,7 @@ from recengine.errors import ShapeError
 from recengine.kernels import array, bad_indptr, positive
 from recengine.types import F32, I32, I64, Mask, TopN
 
-__all__ = ("Csr", "Weighting", "neighbors", "sum_at", "sum_top", "unit_rows")
+__all__ = ("Csr", "Renewed", "Weighting", "neighbors", "sum_at", "sum_top", "unit_rows")
 
 Weighting: TypeAlias = Literal["plain", "tfidf", "bm25"]
 SCHEMES: Final = {"plain": 0, "tfidf": 1, "bm25": 2}
@@ -39,6 +39,40 @@ class Csr(NamedTuple):
     def n(self) -> int:
         """The number of rows."""
         return len(self.indptr) - 1
+
+    def row(self, r: int) -> tuple[I32, F32]:
+        """Columns and values of row r."""
+        here = slice(int(self.indptr[r]), int(self.indptr[r + 1]))
+        return self.cols[here], self.values[here]
+
+
+class Renewed(NamedTuple):
+    """Sparse rows of which some have been found anew: those lie in `over`, and the others where they lay."""
+
+    base: Csr
+    rows: I32
+    """(over.n,) int32, unique: the row that each of `over` stands for."""
+    place: I32
+    """(n,) int32: the row of `over` that stands for each row, -1 = that of `base`, or none beyond its end."""
+    over: Csr
+
+    @classmethod
+    def of(cls, base: Csr, rows: I32, over: Csr, n: int) -> "Renewed":
+        """Lay `over` over `base`, of n rows together."""
+        place = np.full(n, -1, np.int32)
+        place[rows] = np.arange(len(rows), dtype=np.int32)
+        return cls(base, rows, place, over)
+
+    @property
+    def n(self) -> int:
+        """The number of rows."""
+        return len(self.place)
+
+    def row(self, r: int) -> tuple[I32, F32]:
+        """Columns and values of row r."""
+        if self.place[r] >= 0:
+            return self.over.row(int(self.place[r]))
+        return self.base.row(r) if r < self.base.n else (self.over.cols[:0], self.over.values[:0])
 
 
 class _Scratch(threading.local):
@@ -62,6 +96,8 @@ class _Scratch(threading.local):
 
 
 _scratch = _Scratch()
+_NOTHING = (np.empty(0, np.int32), np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
+"""What a matrix of one layer has over it."""
 
 
 def unit_rows(rows: Csr, rarity: F32, *, weighting: Weighting, average: float) -> tuple[F32, F32]:
@@ -121,7 +157,7 @@ def neighbors(
     return best
 
 
-def sum_top(entries: Csr, matrix: Csr, n_cols: int, mask: Mask, n: int, *, threads: int = 1) -> TopN:
+def sum_top(entries: Csr, matrix: Csr | Renewed, n_cols: int, mask: Mask, n: int, *, threads: int = 1) -> TopN:
     """Pick the n best columns of every row's `sum of value * matrix[col]`, among those with mask 1 and a sum > 0.
 
     Parameters
@@ -134,17 +170,19 @@ def sum_top(entries: Csr, matrix: Csr, n_cols: int, mask: Mask, n: int, *, threa
     -------
     columns (B, n) and sums (B, n), best first, ties to the lower column, padded with -1 and NaN.
     """
-    entries, matrix = _csr("entries", entries), _csr("matrix", matrix)
+    entries, layers = _csr("entries", entries), _layers(matrix)
     if mask.ndim != 2 or mask.shape[0] != entries.n or mask.shape[1] < n_cols or mask.dtype != np.uint8:
         raise ShapeError(f"mask: expected uint8 ({entries.n}, >= {n_cols}), got {mask.dtype} {mask.shape}")
     threads = positive("threads", threads)
     best = _empty(entries.n, positive("n", n))
     scratch, found = _scratch.views(threads, n_cols, n), (best.items, best.scores)
-    _refuse(native.sum_top(*entries, *matrix, np.ascontiguousarray(mask), *scratch, *found, threads))
+    _refuse(native.sum_top(*entries, *layers, np.ascontiguousarray(mask), *scratch, *found, threads))
     return best
 
 
-def sum_at(entries: Csr, matrix: Csr, known: Mask, indptr: I64, cols: I32, *, threads: int = 1) -> F32:
+def sum_at(
+    entries: Csr, matrix: Csr | Renewed, known: Mask, indptr: I64, cols: I32, *, threads: int = 1
+) -> F32:
     """Look the sums of `sum_top` up at given columns, bit-equal to it.
 
     Parameters
@@ -157,7 +195,7 @@ def sum_at(entries: Csr, matrix: Csr, known: Mask, indptr: I64, cols: I32, *, th
     -------
     float32 (len(cols),); 0.0 where nothing overlaps.
     """
-    entries, matrix = _csr("entries", entries), _csr("matrix", matrix)
+    entries, layers = _csr("entries", entries), _layers(matrix)
     known = array("known", known, _U8, None)
     indptr, cols = array("indptr", indptr, _I64, entries.n + 1), array("cols", cols, _I32, None)
     if indptr[0] != 0 or indptr[-1] != len(cols):
@@ -165,7 +203,7 @@ def sum_at(entries: Csr, matrix: Csr, known: Mask, indptr: I64, cols: I32, *, th
     threads = positive("threads", threads)
     sums, _ = _scratch.views(threads, len(known), 1)
     out = np.empty(len(cols), np.float32)
-    _refuse(native.sum_at(*entries, *matrix, known, indptr, cols, sums, out, threads))
+    _refuse(native.sum_at(*entries, *layers, known, indptr, cols, sums, out, threads))
     return out
 
 
@@ -176,6 +214,14 @@ def _csr(name: str, csr: Csr) -> Csr:
     if len(indptr) == 0 or indptr[0] < 0 or indptr[-1] > len(cols):
         raise ShapeError(f"{name}.indptr: expected offsets within 0..{len(cols)}, got {indptr[:1]}..{indptr[-1:]}")
     return Csr(indptr, cols, values)
+
+
+def _layers(matrix: Csr | Renewed) -> tuple[I64, I32, F32, I32, I64, I32, F32]:
+    """Lay a matrix out as the kernels take it: three arrays of the base, places, and three of what is over it."""
+    if isinstance(matrix, Csr):
+        return (*_csr("matrix", matrix), *_NOTHING)
+    place = array("matrix.place", matrix.place, _I32, None)
+    return (*_csr("matrix.base", matrix.base), place, *_csr("matrix.over", matrix.over))
 
 
 def _refuse(row: int) -> None:
