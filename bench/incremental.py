@@ -4,12 +4,16 @@ Gowalla's training part in a fixed random order, the order being time: the first
 and the last 10 % judge. Both answers to the 1 % start from the same directory: `Engine.train(incremental=True)`, and
 `Engine.train()` as users run it. NDCG@20 over the items that users met in the last 10 %, full ranking of what serving
 would show, is that of the increment, of the full training, and of the deployment that knows nothing of the 1 %.
+A third copy makes the same increment while requests are answered, one every 10 ms: their milliseconds beside those of
+the same requests before it, and the memory that the increment takes beyond what the process has.
 The limit stated: writing the version's bytes once, after verifying what is there: no increment can do without.
 """
 
 import argparse
+import itertools
 import shutil
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -74,6 +78,57 @@ def floor(engine: Engine, folder: Path) -> float:
     return seconds
 
 
+class Asking(threading.Thread):
+    """Ask for one list every 10 ms, of another user each time, and watch how much memory the process has."""
+
+    def __init__(self, engine: Engine, users: list[str]) -> None:
+        super().__init__(daemon=True)
+        self.engine, self.users, self.ended = engine, users, threading.Event()
+        self.taken: list[float] = []
+        self.most = 0
+
+    def run(self) -> None:
+        """Ask until it is ended."""
+        for user in itertools.cycle(self.users):
+            start = time.perf_counter()
+            self.engine.recommend(user, 10)
+            self.taken.append(1e3 * (time.perf_counter() - start))
+            self.most = max(self.most, anonymous())
+            if self.ended.wait(0.01):
+                return
+
+    def answer(self) -> dict[str, float]:
+        """End it; returns milliseconds of a request."""
+        self.ended.set()
+        self.join()
+        half, most = np.percentile(self.taken, [50, 99])
+        return {"requests": len(self.taken), "p50_ms": round(float(half), 2), "p99_ms": round(float(most), 2)}
+
+
+def anonymous() -> int:
+    """Bytes of memory that no file stands for."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.split("RssAnon:")[1].split()[0])
+
+
+def beside(engine: Engine, threads: int) -> dict[str, Any]:
+    """Make the increment while requests are answered; the same requests alone before it."""
+    users = list(engine.users())
+    np.random.default_rng(0).shuffle(users)
+    alone = Asking(engine, users[::2])
+    alone.start()
+    time.sleep(3)
+    before, told = anonymous(), alone.answer()
+    during = Asking(engine, users[1::2])
+    during.start()
+    engine.train(incremental=True, threads=threads)
+    return {
+        "requests_alone": told,
+        "requests_beside": during.answer(),
+        "memory_mb": round((during.most - before) / 1e6),
+    }
+
+
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Measure both ways from one directory."""
     table = rows(small=args.small)
@@ -100,6 +155,10 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
                     answer["models"] = {model.name: round(model.seconds, 3) for model in report.models}
                     answer["overlap"] = report.continuity.overlap
                     answer["floor_seconds"] = floor(engine, folder)
+        shutil.copytree(folder / "base", folder / "served")
+        with Engine.open(folder / "served") as engine:
+            engine.ingest(events=new, columns=COLUMNS)
+            answer |= beside(engine, args.threads)
     answer["times_faster"] = answer["full_seconds"] / answer["incremental_seconds"]
     answer["times_less_cpu"] = answer["full_cpu_seconds"] / answer["incremental_cpu_seconds"]
     answer["ndcg_kept"] = answer["ndcg_incremental"] / answer["ndcg_full"]

@@ -18,13 +18,12 @@ Why an item has no weight for itself: what somebody has needs no advocate. The o
 filter, is `svd` with normalised weights: two models that a blend weighs, not one that cannot be measured apart.
 """
 
-from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
 
 from recengine.algorithms.base import Progress
-from recengine.algorithms.item_weights import ItemWeights, WeightsModel
+from recengine.algorithms.item_weights import ItemWeights, RowsModel
 from recengine.algorithms.similarity import nearest, nearest_of, positive_rows, transposed
 from recengine.config import GraphFilter as GraphFilterConfig
 from recengine.kernels.knn import Csr
@@ -33,7 +32,7 @@ from recengine.types import F32, F64, I32, Mask, TrainingData
 __all__ = ("GraphFilter",)
 
 
-class GraphFilter(WeightsModel[GraphFilterConfig, ItemWeights]):
+class GraphFilter(RowsModel[GraphFilterConfig]):
     """Filter a history by the normalised graph of users and items (Shen et al. 2021, section 5: the linear filter).
 
     score(u, i) = sum over the history items h, with weight w_h > 0, of w_h * d_h^-history_exponent * S_hi *
@@ -71,18 +70,6 @@ class GraphFilter(WeightsModel[GraphFilterConfig, ItemWeights]):
         rows, postings, ones, known = self._space(data)
         found = nearest_of(items, rows, postings, ones, self.config.neighbors, 0.0, threads=threads)
         model._learned = held.replaced(items, found, known)  # noqa: SLF001 - one of ours
-        return model
-
-    @classmethod
-    def load(cls, config: GraphFilterConfig, folder: Path) -> Self:
-        """Read what `save` wrote, memory-mapped.
-
-        Raises
-        ------
-        BadArtifact : a file is missing or damaged.
-        """
-        model = cls(config)
-        model._learned = ItemWeights.load(folder)
         return model
 
     def _space(self, data: TrainingData) -> tuple[Csr, Csr, F32, Mask]:

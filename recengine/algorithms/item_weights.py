@@ -24,7 +24,7 @@ from recengine.kernels.ridge import sums, sums_at
 from recengine.kernels.topk import topk
 from recengine.types import F32, I32, I64, Bools, Evidence, Mask, Query, TopN
 
-__all__ = ("DenseWeights", "ItemWeights", "WeightsModel", "entries_of")
+__all__ = ("DenseWeights", "ItemWeights", "RowsModel", "WeightsModel", "entries_of")
 
 BATCH = 256
 """Rows of dense scores held at a time."""
@@ -313,3 +313,19 @@ class WeightsModel(Generic[C, W]):
     def _entries(self, query: Query) -> tuple[Csr, Bools]:
         """Return how much each history entry speaks, and which rows have one that this model knows (B,)."""
         return entries_of(query, id(self), self.config.history_limit, self._weighting(), self._fitted().known)
+
+
+class RowsModel(WeightsModel[C, ItemWeights]):
+    """One that keeps the strongest weights of every item alone, and nothing else."""
+
+    @classmethod
+    def load(cls, config: C, folder: Path) -> Self:
+        """Read what `save` wrote, memory-mapped.
+
+        Raises
+        ------
+        BadArtifact : a file is missing or damaged.
+        """
+        model = cls(config)
+        model._learned = ItemWeights.load(folder)
+        return model

@@ -9,13 +9,12 @@ Why a sum and not a weighted mean: for ranking from implicit feedback the count 
 (Deshpande and Karypis 2004, section 4.2; Cremonesi et al. 2010, section 3.2: non-normalised cosine neighbourhood).
 """
 
-from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
 
 from recengine.algorithms.base import Progress
-from recengine.algorithms.item_weights import ItemWeights, WeightsModel
+from recengine.algorithms.item_weights import ItemWeights, RowsModel
 from recengine.algorithms.similarity import nearest, nearest_of, positive_rows, space_of, transposed
 from recengine.config import ItemKnn as ItemKnnConfig
 from recengine.kernels.knn import Csr, Weighting
@@ -24,7 +23,7 @@ from recengine.types import F32, I32, Mask, TrainingData
 __all__ = ("ItemKnn",)
 
 
-class ItemKnn(WeightsModel[ItemKnnConfig, ItemWeights]):
+class ItemKnn(RowsModel[ItemKnnConfig]):
     """Score an item by how like it is to the items of the history (Sarwar et al. 2001; Deshpande and Karypis 2004).
 
     score(u, i) = sum over the history items h, with weight w_h > 0 and i among the k neighbours of h, of
@@ -62,18 +61,6 @@ class ItemKnn(WeightsModel[ItemKnnConfig, ItemWeights]):
         postings, norms, unit, shrinkage, known = self._space(data)
         found = nearest_of(items, unit, postings, norms, self.config.neighbors, shrinkage, threads=threads)
         model._learned = held.replaced(items, found, known)  # noqa: SLF001 - one of ours
-        return model
-
-    @classmethod
-    def load(cls, config: ItemKnnConfig, folder: Path) -> Self:
-        """Read what `save` wrote, memory-mapped.
-
-        Raises
-        ------
-        BadArtifact : a file is missing or damaged.
-        """
-        model = cls(config)
-        model._learned = ItemWeights.load(folder)
         return model
 
     def _space(self, data: TrainingData) -> tuple[Csr, F32, Csr, float, Mask]:

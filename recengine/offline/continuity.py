@@ -6,6 +6,8 @@ by a little new data, so its lists have to be like those. In: both deployments a
 `ContinuityReport`, and from `gate` a `PassedContinuity`, which `deploy` takes.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+
 import msgspec
 import numpy as np
 
@@ -60,8 +62,11 @@ def run(live: Deployment, updated: Deployment, data: TrainingData, changed: I32,
     nobody = Rows(np.empty(0, np.int32), np.zeros(1, np.int64), np.empty(0, np.int32))
     part = Part(data, (rows.indptr, rows.items), nobody, NEVER, NEVER, np.empty(0, np.int64))
     newer = np.isin(users, changed).astype(np.uint8)
-    before = blended(live, part, users, at, config, changed=newer, threads=threads)
-    after = blended(updated, part, users, at, config, threads=threads)
+    share = max(1, threads // 2)
+    with ThreadPoolExecutor(1, thread_name_prefix="recengine-compare") as beside:  # half of it is on one thread
+        asked_live = beside.submit(blended, live, part, users, at, config, changed=newer, threads=share)
+        after = blended(updated, part, users, at, config, threads=share)
+        before = asked_live.result()
     asked = (before >= 0).sum(axis=1)
     kept = np.array([len(np.intersect1d(b[b >= 0], a)) for b, a in zip(before, after, strict=True)])
     listed = asked > 0

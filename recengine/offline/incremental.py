@@ -10,24 +10,25 @@ judged the result on held-out events since. `training.full_every` and `full_shar
 """
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import numpy as np
 
 from recengine.algorithms.base import Incremental, Scorer
-from recengine.algorithms.demographic import Demographic
 from recengine.algorithms.popularity import Popularity
 from recengine.artifacts.manifest import About, Stands
 from recengine.artifacts.store import ArtifactStore
 from recengine.config import Config
 from recengine.errors import FullTrainNeeded
+from recengine.kernels import cores
 from recengine.offline import continuity, deploy
 from recengine.offline.build import where
 from recengine.offline.continuity import PassedContinuity
 from recengine.offline.deploy import DeployReport, Extent, fingerprint
 from recengine.offline.indexing import carried
-from recengine.offline.train import Progress, failing_as
-from recengine.retrieval.deployment import Deployment, Member, assemble
+from recengine.offline.train import Progress, assembled, failing_as
+from recengine.retrieval.deployment import Deployment, Member
 from recengine.store.database import Database
 from recengine.store.events import read_events, repeated_events
 from recengine.types import I32, NO_TIME, EventColumns, TrainingData
@@ -165,35 +166,26 @@ def update(
     ------
     TrainingFailed : a model could not be updated; its name is in the message.
     """
+    team = cores(config.training.threads)
+    workers = min(team, len(live.members))
     members, models = [], []
-    for number, member in enumerate(live.members):
-        if progress is not None:
-            progress("update", number, len(live.members))
-        start = time.perf_counter()
-        scorer = _updated(member, data, users, items, config)
-        members.append(msgspec.structs.replace(member, scorer=scorer))
-        models.append(
-            ModelUpdate(
-                name=member.name,
-                kind=scorer.kind,
-                updated=scorer is not member.scorer,
-                seconds=time.perf_counter() - start,
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="recengine-update")  # most of a model's time is on one thread
+    try:
+        waiting = [
+            pool.submit(_updated, member, data, users, items, config, max(1, team // workers))
+            for member in live.members
+        ]
+        for number, (member, future) in enumerate(zip(live.members, waiting, strict=True)):
+            if progress is not None:
+                progress("update", number, len(live.members))
+            scorer, seconds = future.result()
+            members.append(msgspec.structs.replace(member, scorer=scorer))
+            models.append(
+                ModelUpdate(name=member.name, kind=scorer.kind, updated=scorer is not member.scorer, seconds=seconds)
             )
-        )
-    popularity = next((m.scorer for m in members if isinstance(m.scorer, Popularity)), None)
-    if popularity is None:
-        popularity = live.popularity.update(data, users, items, category=config.serving.category)
-    deployment = assemble(
-        "",
-        tuple(members),
-        popularity,
-        Demographic().fit(data, config.serving.demographics) if data.users.columns else None,
-        n_users=data.users.n,
-        n_items=data.items.n,
-        last_seq=last_seq,
-        features=live.features,
-        curve=live.curve,
-    )
+    finally:
+        pool.shutdown(cancel_futures=True)
+    deployment = assembled(tuple(members), data, config, last_seq=last_seq, features=live.features, curve=live.curve)
     lacking = data.items.n - len(deployment.vectors)  # a model that stays knows none of the new items
     if lacking > 0:
         blank = np.zeros((lacking, deployment.vectors.shape[1]), np.float32)
@@ -201,15 +193,19 @@ def update(
     return carried(deployment, live, data, config), tuple(models)
 
 
-def _updated(member: Member, data: TrainingData, users: I32, items: I32, config: Config) -> Scorer:
-    scorer, threads = member.scorer, config.training.threads
-    if not isinstance(scorer, Incremental):
-        return scorer
-    with failing_as(member.name, "train in full"):
-        if isinstance(scorer, Popularity):
-            return scorer.update(data, users, items, threads=threads, category=config.serving.category)
-        learned: Scorer = scorer.update(data, users, items, threads=threads)
-    return learned
+def _updated(
+    member: Member, data: TrainingData, users: I32, items: I32, config: Config, threads: int
+) -> tuple[Scorer, float]:
+    """Return the member's model as it knows `data`, the same one where it cannot learn in steps, and the seconds."""
+    start = time.perf_counter()
+    scorer: Scorer = member.scorer
+    if isinstance(scorer, Incremental):
+        with failing_as(member.name, "train in full"):
+            if isinstance(scorer, Popularity):
+                scorer = scorer.update(data, users, items, threads=threads, category=config.serving.category)
+            else:
+                scorer = scorer.update(data, users, items, threads=threads)
+    return scorer, time.perf_counter() - start
 
 
 def _same(about: About, config: Config) -> None:

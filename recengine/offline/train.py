@@ -21,6 +21,7 @@ from recengine.algorithms.registry import create
 from recengine.config import Config, ModelConfig, NeuralCf
 from recengine.config import Popularity as PopularityConfig
 from recengine.errors import RecEngineError, TrainingFailed
+from recengine.features.deployed import DeployedFeatures
 from recengine.kernels import cores
 from recengine.offline import neural
 from recengine.offline.build import Built
@@ -29,7 +30,18 @@ from recengine.offline.indexing import indexed
 from recengine.retrieval.deployment import Deployment, Member, assemble
 from recengine.types import TrainingData
 
-__all__ = ("ModelReport", "Progress", "TrainReport", "Trained", "failing_as", "final", "fit", "learned", "run")
+__all__ = (
+    "ModelReport",
+    "Progress",
+    "TrainReport",
+    "Trained",
+    "assembled",
+    "failing_as",
+    "final",
+    "fit",
+    "learned",
+    "run",
+)
 
 Progress = Callable[[str, int, int], None]
 """`progress(what, done, total)`, called from the training thread; raising from it, as Ctrl-C does, ends it."""
@@ -130,19 +142,32 @@ def fit(
         start = time.perf_counter()
         members.append(Member(_fitted(model, data, config, progress), Curve(), model.weight))
         seconds.append(time.perf_counter() - start)
+    return assembled(tuple(members), data, config, last_seq=last_seq), tuple(seconds)
+
+
+def assembled(
+    members: tuple[Member, ...],
+    data: TrainingData,
+    config: Config,
+    *,
+    last_seq: int,
+    features: DeployedFeatures | None = None,
+    curve: Curve = Curve(),  # noqa: B008 - frozen
+) -> Deployment:
+    """Put a deployment of fitted members together, with what the sources need beside them, counted on `data`."""
+    category = config.serving.category
     popularity = next((m.scorer for m in members if isinstance(m.scorer, Popularity)), None)
-    if popularity is None:
-        popularity = Popularity(PopularityConfig()).fit(data, category=config.serving.category)
-    deployment = assemble(
+    return assemble(
         "",
-        tuple(members),
-        popularity,
+        members,
+        popularity or Popularity(PopularityConfig()).fit(data, category=category),
         Demographic().fit(data, config.serving.demographics) if data.users.columns else None,
         n_users=data.users.n,
         n_items=data.items.n,
         last_seq=last_seq,
+        features=features,
+        curve=curve,
     )
-    return deployment, tuple(seconds)
 
 
 def learned(

@@ -7,6 +7,7 @@ On disk (inside one version folder, whose files `artifacts` verifies before anyt
 wrote; `popularity/`; `demographic/`; `features/` and `index/` where the deployment has them.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -28,6 +29,10 @@ from recengine.index import load as load_index
 from recengine.types import F32
 
 __all__ = ("Deployment", "Member", "assemble", "load", "save")
+
+
+_WRITERS = 2
+"""Threads; to copy what is written to the system is work of a core, and a fast disk keeps up with two."""
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -148,8 +153,10 @@ def _lines(members: tuple[Member, ...]) -> dict[str, F32]:
 
 def save(deployment: Deployment, folder: Path) -> None:
     """Write `deployment` into the existing, empty `folder`."""
-    for member in deployment.members:
-        _made(folder / "models" / member.name, member.scorer)
+    with ThreadPoolExecutor(_WRITERS, thread_name_prefix="recengine-save") as pool:
+        parts = [pool.submit(_made, folder / "models" / member.name, member.scorer) for member in deployment.members]
+    for part in parts:
+        part.result()
     _made(folder / "popularity", deployment.popularity)
     if deployment.demographic is not None:
         _made(folder / "demographic", deployment.demographic)
