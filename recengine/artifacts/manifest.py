@@ -9,7 +9,7 @@ silence, so `verify` has every byte read before anybody interprets one; see `has
 
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError
@@ -129,7 +129,9 @@ def verify(folder: Path) -> Manifest:
         size = (folder / name).stat().st_size
         if size != record.size:
             raise BadArtifact(f"{folder.name}/{name}: expected {record.size} bytes, found {size}", hint=_AGAIN)
-    for (name, record), found in zip(manifest.files.items(), _digests(folder, list(manifest.files)), strict=True):
+    for (name, record), found in zip(
+        manifest.files.items(), _digests(folder, list(manifest.files), hashed), strict=True
+    ):
         if found != record.blake2b:
             raise BadArtifact(f"{folder.name}/{name}: the content has changed", hint=_AGAIN)
     for name in there - manifest.files.keys() - {MANIFEST}:
@@ -147,10 +149,7 @@ def seal(folder: Path, version: str, about: About) -> None:
     BadArtifact : there is something that is neither a file nor a folder.
     """
     names = sorted(_files(folder))
-    with _team() as pool:
-        for _ in pool.map(lambda name: flush(folder / name), names):
-            pass
-    hashes = _digests(folder, names)
+    hashes = _digests(folder, names, _flushed)
     files = {name: FileRecord((folder / name).stat().st_size, found) for name, found in zip(names, hashes, strict=True)}
     manifest = Manifest(
         format=FORMAT,
@@ -193,14 +192,16 @@ def read_manifest(folder: Path) -> Manifest:
         raise BadArtifact(f"{where}: cannot be read: {err}", hint=_AGAIN) from err
 
 
-def _digests(folder: Path, names: list[str]) -> list[str]:
+def _digests(folder: Path, names: list[str], how: Callable[[Path], str]) -> list[str]:
     """Hash files of a version, in the order of `names`, on a few threads: hashing lets go of the interpreter."""
-    with _team() as pool:
-        return list(pool.map(lambda name: hashed(folder / name), names))
+    with ThreadPoolExecutor(_HASHERS, thread_name_prefix="recengine-hash") as pool:
+        return list(pool.map(lambda name: how(folder / name), names))
 
 
-def _team() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_HASHERS, thread_name_prefix="recengine-hash")
+def _flushed(path: Path) -> str:
+    """Flush a file and hash it: while the disk takes one, another is hashed."""
+    flush(path)
+    return hashed(path)
 
 
 def _files(folder: Path) -> set[str]:

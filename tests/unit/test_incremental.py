@@ -6,7 +6,7 @@ import pytest
 
 from recengine import Engine
 from recengine.config import Config
-from recengine.errors import FullTrainNeeded, GateFailed, NotTrained
+from recengine.errors import BadArtifact, FullTrainNeeded, GateFailed, NotTrained
 from recengine.offline import continuity
 from recengine.offline.continuity import ContinuityReport
 from tests.unit.shop import DAY, shop
@@ -201,6 +201,21 @@ def test_neighbours_of_the_changed_and_counts_are_those_of_a_full_training(place
     np.testing.assert_array_equal(near[0][users], near[1][users])
     others = np.setdiff1d(np.arange(len(near[2])), users)
     np.testing.assert_array_equal(near[0][others], near[2][others])
+
+
+def test_rows_that_stay_are_files_of_the_version_before_and_damage_to_them_is_seen(place):
+    full = place.engine.train(force=True).version
+    place.add(20, 20.1)
+    version, artifacts = place.engine.train(incremental=True).version, place.engine.artifacts
+    files = [artifacts.folder / name / "models" / "item_knn" / "neighbors.npy" for name in (full, version)]
+    assert files[0].samefile(files[1])
+    artifacts.open(version)
+    content = bytearray(files[1].read_bytes())
+    content[-1] ^= 1
+    files[1].write_bytes(content)
+    for name in (full, version):
+        with pytest.raises(BadArtifact, match="neighbors.npy"):
+            artifacts.open(name)
 
 
 def test_an_interrupt_leaves_the_live_deployment_and_nothing_half_written(place):
