@@ -48,6 +48,7 @@ class Als(factors.FactorModel[AlsConfig, "_FoldIn"]):
     """
 
     kind: ClassVar[str] = "als"
+    _turn: F64 | None = None
 
     def fit(self, data: TrainingData, *, seed: int = 0, threads: int = 0, progress: Progress | None = None) -> Self:
         """Learn the vectors; the same seed gives the same bits, whatever `threads` (0 = all cores).
@@ -63,6 +64,7 @@ class Als(factors.FactorModel[AlsConfig, "_FoldIn"]):
         liked(rows, self.kind)
         unobserved = _unobserved(self.config, rows)
         self._learned = _factorise(self.config, unobserved, rows, seed, cores(threads), progress)
+        self._turn = None
         return self
 
     def update(self, data: TrainingData, users: I32, items: I32, *, threads: int = 0) -> Self:
@@ -85,8 +87,13 @@ class Als(factors.FactorModel[AlsConfig, "_FoldIn"]):
             cores(threads),
         )
         model = type(self)(self.config)
-        model._learned = _learned(self.config, *solved, unobserved)  # noqa: SLF001 - one of ours
+        learned = _learned(self.config, solved.users, solved.items, solved.spectrum, unobserved)
+        model._learned, model._turn = learned, solved.turn  # noqa: SLF001 - one of ours
         return model
+
+    def turn(self) -> F64 | None:
+        """Return what turned the vectors of the model that it was updated from into its own basis; see `Turned`."""
+        return self._turn
 
     def explain(self, query: Query, row: int, item: int, top: int = 3) -> tuple[Evidence, ...]:
         """Split the score of `item` over the history: weight_j = c_j y_item^T A^-1 y_j.

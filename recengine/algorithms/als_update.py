@@ -17,7 +17,7 @@ import numpy as np
 from recengine.config import Als as AlsConfig
 from recengine.errors import TrainingFailed
 from recengine.kernels import als as kernel
-from recengine.types import F32, I32, I64, Interactions
+from recengine.types import F32, F64, I32, I64, Interactions
 
 __all__ = ("Solved", "solved_again")
 
@@ -34,6 +34,8 @@ class Solved(NamedTuple):
     users: F32
     items: F32
     spectrum: F32
+    turn: F64 | None = None
+    """float64 (width, width): what took both from the basis of before into this one; None = there was none before."""
 
 
 def solved_again(
@@ -67,16 +69,16 @@ def solved_again(
     with_items, with_users = int(np.count_nonzero(degrees)), int(np.count_nonzero(lengths))
 
     of_users.solve(right, held.spectrum, objective(with_items), left, threads)
-    spectrum = _turned(left, right, unobserved, threads)
+    spectrum, first = _turned(left, right, unobserved, threads)
     of_items.solve(left, spectrum, objective(with_users), right, threads)
-    spectrum = _turned(right, left, unobserved, threads)
+    spectrum, second = _turned(right, left, unobserved, threads)
     of_users.solve(right, spectrum, objective(with_items), left, threads)
 
     if not (np.isfinite(left).all() and np.isfinite(right).all()):
         raise TrainingFailed("als: the vectors are no longer finite", hint="train in full: `recengine train DIR`")
     left[(lengths == 0) | ~left.any(axis=1)] = np.nan
     right[degrees == 0] = np.nan
-    return Solved(left, right, spectrum)
+    return Solved(left, right, spectrum, first @ second)
 
 
 class _Rows:
@@ -96,12 +98,12 @@ class _Rows:
         out[self.rows] = mine
 
 
-def _turned(fixed: F32, other: F32, unobserved: float, threads: int) -> F32:
-    """Turn both sides into the eigenbasis of `fixed`; returns alpha_0 * the eigenvalues."""
+def _turned(fixed: F32, other: F32, unobserved: float, threads: int) -> tuple[F32, F64]:
+    """Turn both sides into the eigenbasis of `fixed`; returns alpha_0 * the eigenvalues, and that basis."""
     values, basis = kernel.eigenbasis(kernel.gram(fixed, threads=threads))
     kernel.rotate(fixed, basis, threads=threads)
     kernel.rotate(other, basis, threads=threads)
-    return np.asarray(unobserved * np.maximum(values, 0.0), dtype=np.float32)
+    return np.asarray(unobserved * np.maximum(values, 0.0), dtype=np.float32), basis.astype(np.float64)
 
 
 def _grown(vectors: F32, n: int) -> F32:

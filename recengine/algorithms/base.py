@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, TypeAlias, TypeGuard, runtime_checkable
 
-from recengine.types import F32, I32, I64, Evidence, Mask, Query, TopN, TrainingData
+from recengine.types import F32, F64, I32, I64, Evidence, Mask, Query, TopN, TrainingData
 
 __all__ = (
     "Costly",
@@ -22,6 +22,7 @@ __all__ = (
     "SimilarItems",
     "SimilarUsers",
     "Trainable",
+    "Turned",
     "Vectors",
     "costly",
 )
@@ -142,6 +143,18 @@ class Incremental(Protocol):
         ----------
         data : everything up to now; rows that self knows keep their numbers, new ones come after them.
         users, items : ascending int32; outside of these rows `data` says what self was fitted on.
+        """
+        ...
+
+
+@runtime_checkable
+class Turned(Protocol):
+    """`Factors` whose update may turn all vectors at once, which changes no score."""
+
+    def turn(self) -> F64 | None:
+        """Return the orthogonal T, float64 (d, d): `item_factors` are those of the model that was updated, times T.
+
+        But for the rows that were learned anew, and for rounding. None = it came from no update.
         """
         ...
 

@@ -115,8 +115,8 @@ def walk(shells: tuple[Shell, ...], asked: F32, wanted: int, n: int, mask: Mask 
 
     Returns
     -------
-    int32 (B, at most `wanted` a shell), -1 = none; -1 throughout where a shell gave less than `n` that may be seen though
-    it holds more: what it did not give may be better than what shorter rows offer.
+    int32 (B, at most `wanted` a shell), -1 = none; -1 throughout where a shell gave less than `n` that may be seen
+    though it holds more: what it did not give may be better than what shorter rows offer.
     """
     padded = np.column_stack([asked, np.zeros(len(asked), np.float32)])
     items = np.zeros((len(asked), 0), np.int32)

@@ -117,7 +117,7 @@ def test_a_deployment_serves_its_index_and_an_increment_puts_what_changed_beside
     for deployment in (before, after):
         scan, found = pool(deployment, place.engine)
         np.testing.assert_array_equal(found.items, scan.items)
-        np.testing.assert_array_equal(found.scores, scan.scores)
+        np.testing.assert_allclose(found.scores, scan.scores, rtol=3e-6, atol=1e-7)
     place.engine.ingest(events={"user": ["u2"], "item": ["i7"], "order": [place.start + 20 * 86_400_000_000]}, order_unit="us")
     place.engine.train(incremental=True)
     again = served(place.engine)
