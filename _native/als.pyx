@@ -1,4 +1,4 @@
-"""ALS kernels: Gram matrix, rotation, and the solves of a half-step. The arithmetic stands in `als_dense.h` and `als_rows.h`."""
+"""ALS kernels: Gram matrix, rotation, and the solves of a half-step. The arithmetic stands in `als_*.h`."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
@@ -6,7 +6,7 @@ cdef extern from "als_dense.h" nogil:
     int als_gram(const float *f, int64_t n, int ld, double *sums, int chunks, int threads)
     int als_rotate(float *f, const int32_t *list, int64_t n, int ld, const float *q, int threads)
 
-cdef extern from "als_rows.h" nogil:
+cdef extern from "als_solve.h" nogil:
     ctypedef struct Objective:
         float confidence
         double regularization

@@ -40,13 +40,14 @@ ALWAYS void tile(const int rows, const int cols, const float *a, size_t ka, size
     }
 }
 
-/* Pack k rows of width ld into panels of NR columns; the last one has VL columns where ld / VL is odd. */
+/* Pack k rows of width ld into panels of NR columns; the last one has VL columns where ld / VL is odd. Row by row, as they lie:
+ * panel by panel the memory was asked for pieces of 128 bytes, and waiting for them was half of a Gram matrix. */
 static void pack_panels(const float *const *rows, const float *scale, int k, int ld, float *out) {
-    for (int j = 0; j < ld; j += NR) {
-        const int width = ld - j < NR ? ld - j : NR;
-        for (int i = 0; i < k; i++, out += width) {
-            const float s = scale ? scale[i] : 1.0f;
-            for (int c = 0; c < width; c++) out[c] = s * rows[i][j + c];
+    for (int i = 0; i < k; i++) {
+        const vf s = all_lanes(scale ? scale[i] : 1.0f);
+        for (int j = 0; j < ld; j += NR) {
+            const int wide = ld - j < NR ? 1 : 2;
+            for (int v = 0; v < wide; v++) vec(out + (size_t)j * k + (size_t)i * wide * VL)[v] = s * cvec(rows[i] + j)[v];
         }
     }
 }
@@ -62,12 +63,14 @@ static void add_products(const float *left, const float *right, int k, int ld, f
             vf acc[GRAM_ROWS][2];
             if (width == NR) tile(GRAM_ROWS, 2, a, wide, 1, b, k, acc);
             else tile(GRAM_ROWS, 1, a, wide, 1, b, k, acc);
-            for (int m = 0; m < GRAM_ROWS; m++)
-                for (int c = 0; c < width; c++) {
-                    const size_t at = (size_t)(i + m) * ld + j + c;
-                    if (sum64) sum64[at] += acc[m][c / VL][c % VL];
-                    else sum32[at] += acc[m][c / VL][c % VL];
-                }
+            for (int m = 0; m < GRAM_ROWS; m++) {
+                const size_t at = (size_t)(i + m) * ld + j;
+                const float *sums = (const float *)acc[m];
+                if (sum64)
+                    for (int c = 0; c < width; c++) sum64[at + c] += sums[c];
+                else
+                    for (int c = 0; c < width; c++) sum32[at + c] += sums[c];
+            }
         }
     }
 }
@@ -96,7 +99,7 @@ static int als_gram(const float *f, int64_t n, int ld, double *sums, int chunks,
     return failed ? -1 : 0;
 }
 
-/* f[row] = f[row] Q in place for the n listed rows (or the first n where `list` is NULL). Returns 0, or -1 without memory. */
+/* f[row] = f[row] Q in place for the n listed rows. Returns 0, or -1 without memory. */
 static int als_rotate(float *f, const int32_t *list, int64_t n, int ld, const float *q, int threads) {
     int failed = 0;
     float *panels = aligned_bytes(sizeof(float) * (size_t)ld * ld);
@@ -120,7 +123,7 @@ static int als_rotate(float *f, const int32_t *list, int64_t n, int ld, const fl
         for (int64_t r = 0; r < n; r += ROTATE_BLOCK) {
             if (!block) continue;
             const int count = (int)(n - r < ROTATE_BLOCK ? n - r : ROTATE_BLOCK);
-            for (int i = 0; i < count; i++) memcpy(block + (size_t)i * ld, f + (list ? list[r + i] : r + i) * ld, sizeof(float) * ld);
+            for (int i = 0; i < count; i++) memcpy(block + (size_t)i * ld, f + (size_t)list[r + i] * ld, sizeof(float) * ld);
             memset(block + (size_t)count * ld, 0, sizeof(float) * (ROTATE_BLOCK - count) * ld);
             for (int j = 0; j < ld; j += NR) {
                 const float *b = panels + (size_t)j * ld;
@@ -130,7 +133,7 @@ static int als_rotate(float *f, const int32_t *list, int64_t n, int ld, const fl
                     if (vectors == 2) tile(ROTATE_ROWS, 2, block + (size_t)i * ld, 1, ld, b, ld, acc);
                     else tile(ROTATE_ROWS, 1, block + (size_t)i * ld, 1, ld, b, ld, acc);
                     for (int m = 0; m < ROTATE_ROWS && i + m < count; m++) {
-                        float *out = f + (list ? list[r + i + m] : r + i + m) * ld + j;
+                        float *out = f + (size_t)list[r + i + m] * ld + j;
                         for (int v = 0; v < vectors; v++) vec(out)[v] = acc[m][v];
                     }
                 }

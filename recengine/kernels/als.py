@@ -139,14 +139,14 @@ def rotate(factors: F32, basis: F32, rows: I32 | None = None, *, threads: int = 
 def exact_rows(lengths: I64, width: int, steps: int, solver: Literal["auto", "cg", "exact"]) -> Mask:
     """Choose the rows to solve exactly, uint8 (n,): all, none, or (`auto`) where that is cheaper than `steps` of CG.
 
-    The costs are multiply-adds with weights measured on Zen 4; a CG row also pays for the rotation of its start.
+    The costs are cycles, measured on Zen 4; a CG row also pays for the rotation of its start.
     """
     if solver != "auto":
         return np.full(len(lengths), solver == "exact", dtype=np.uint8)
     n = np.asarray(lengths, dtype=np.float64)
-    cg = (steps + 1.5) * 4.0 * n * width + 2.0 * width * width
-    dual = 1.4 * n * n * width + n**3 + 1000.0 * n
-    primal = 1.2 * n * width**2 + width**3
+    cg = 700.0 + (2 * steps + 1) * n * (width / 16 + 6) + width * width / 16
+    dual = 0.04 * n * n * width + 0.06 * n**3 + 285.0 * n
+    primal = 0.075 * n * width**2 + 0.0625 * width**3
     return np.where(n <= width, dual <= cg, primal <= cg).astype(np.uint8)
 
 
