@@ -8,6 +8,10 @@ Volinsky 2009, eq. 5) whose length falls to 0 along a line.
 Why it does not rank well: it learns from what people chose to rate, and says nothing about what they choose (Cremonesi,
 Koren, Turrin 2010, section 5). Its use is the number. Why the biases are columns of the vectors: a score is then one
 dot product, and an index of nearest neighbours can stand over it.
+
+Why a rating of exactly `value_neutral` is not learned from: it weighs 0, and what weighs 0 leaves no entry, in training
+and in the histories that requests read alike; an entry that says nothing would take the room of one that does. So a
+`value_neutral` between two steps of the scale (2.75 of whole stars) is what keeps every rating.
 """
 
 import time

@@ -7,6 +7,9 @@ An item's rate is Gamma distributed about the mean m of its category, and its co
 the posterior mean a m / (a + m), where the shape a is learned by moments from the spread of items within categories
 (Clayton and Kaldor 1987); m itself is shrunken to the mean of all by `KAPPA` items. All priors are scaled down together
 where one would reach half of the least count there is: what was touched stays ahead of what was not.
+
+Whose row came after training has no prior until the next training or increment, which counts all anew: the model keeps
+scores by row, and asks no catalogue when it answers. Till then `latest` shows such items.
 """
 
 import numpy as np

@@ -17,7 +17,7 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     seen: Annotated[bool, Meta(description="such an event takes the item out of the user's later replies")] = True
     hides: Annotated[bool, Meta(description="the user never sees the item again, whatever the request says")] = False
     role: Annotated[Literal["view", "engage", "convert"], Meta(description="what features count such an event as, where its weight is positive")] = "engage"
-    value_neutral: Annotated[float | None, Meta(description="a value here counts 0; below it is negative evidence; none = values do not count")] = None
+    value_neutral: Annotated[float | None, Meta(description="a value here says nothing, and leaves no rating to funk_svd either: put it between two steps of the scale; below it is negative evidence; none = values do not count")] = None
     value_full: Annotated[float | None, Meta(description="a value here counts the full weight")] = None
 
     def __post_init__(self) -> None:

@@ -1,19 +1,10 @@
 """Scores: the pool x models matrix, and its blend into one ranking.
 
-Why an abstaining model counts as a vote of 0 and is not left out of the average: NDCG@20 on validation parts, weights
-chosen on half of the users and judged on the other, by a prototype in numpy (ALS 64, item_knn, user_knn, popularity):
-
-                                       ml100k   s3rec_beauty  Gowalla
-    everybody speaks                   .1137    .0611         .1261
-    abstaining = 0, weights as before  .1138    .0611         .1262    this
-    abstaining = left out              .1051    .0593         .1249    what one model alone likes wins: no blend is left
-    mean of probabilities              .1068    .0604         .1270    near the top all are close to 1
-    log-odds of the beta curves        .1107    .0595         .1270    the knee flattens the top
-    z-scores of each user's pool       .1092    .0614         .1273    (with 256 factors .1317 against .1302)
-    reciprocal ranks, 1 / (10 + rank)  .1069    .0597         .1274
-
-Most differ by less than chance would. The line is kept because it needs no other candidates: an item is worth the same
-whatever else stands in the pool, so that what `explain` says of it alone is what it was shown with.
+Why an abstaining model counts as a vote of 0 and is not left out of the average: left out, what one model alone likes
+wins, and there is no blend left. Why votes on the calibrations' lines, and not probabilities, z-scores of a pool or
+reciprocal ranks: near the top all probabilities are close to 1, and the knee of a beta curve flattens it; the other two
+depend on what else stands in the pool. Here an item is worth the same whatever the other candidates are, so that what
+`explain` says of it alone is what it was shown with.
 """
 
 import math
@@ -26,7 +17,7 @@ from recengine.kernels.blend import blend as blend_rows
 from recengine.kernels.blend import stack
 from recengine.kernels.topk import topk_ragged
 from recengine.retrieval.deployment import Deployment, Member
-from recengine.types import F32, F64, Pool, Query, Ranked, ScoreTable
+from recengine.types import F32, F64, I64, Pool, Query, Ranked, ScoreTable
 
 __all__ = ("CALIBRATION", "UNSCORED", "blend", "column", "confidence", "pooled", "table")
 
@@ -41,16 +32,32 @@ def column(member: Member, query: Query, pool: Pool, *, threads: int = 1) -> F32
     """Score the pool with one model, float32 (N,), NaN = not scored.
 
     A costly model scores a shortlist of every row, the best by its own rough estimate: what is on it depends on no
-    other model and on no weight, so it is the same when weights are chosen and when they serve.
+    other model and on no weight, so it is the same when weights are chosen and when they serve. What its estimate put
+    behind the shortlist gets the least score on it: left unscored, the other models alone would speak for it, and it
+    would pass items that the model looked at and was less sure of than they are.
     """
     model = member.scorer
     if not costly(model):
         return model.score(query, pool.indptr, pool.items, threads=threads)
     rough = model.rough(query, pool.indptr, pool.items, threads=threads)
     indptr, positions = topk_ragged(rough, pool.indptr, member.scorer.config.shortlist, threads=threads)
-    out = np.full(len(pool.items), np.nan, np.float32)
-    out[positions] = member.scorer.score(query, indptr, pool.items[positions], threads=threads)
+    scores = member.scorer.score(query, indptr, pool.items[positions], threads=threads)
+    out = _least(scores, indptr, pool.indptr)
+    out[np.isnan(rough)] = np.nan
+    out[positions] = scores
     return out
+
+
+def _least(scores: F32, indptr: I64, to: I64) -> F32:
+    """Spread the least score of every row over a row of `to`, float32; NaN where the row has no score."""
+    if len(to) == 2:
+        least = np.fmin.reduce(scores) if len(scores) else np.float32(np.nan)
+        return np.full(int(to[1]), least, np.float32)
+    least = np.full(len(to) - 1, np.nan, np.float32)
+    filled = np.flatnonzero(indptr[1:] > indptr[:-1])
+    if len(filled):
+        least[filled] = np.fmin.reduceat(scores, indptr[filled])
+    return np.repeat(least, np.diff(to))
 
 
 def table(deployment: Deployment, pool: Pool, columns: Sequence[F32 | None], lifts: F32 | None) -> ScoreTable:

@@ -150,7 +150,11 @@ class Recommendation(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The kind of the leading reason."""
     reasons: tuple[Reason, ...] = ()
     contributions: dict[str, float] = {}
-    """Log-odds that each model added; they sum to the log-odds of `score`."""
+    """Log-odds that each model added; they sum to the log-odds of `score`.
+
+    `demographic` is what attributes of a cold user add, `calibration` what leads from the pooled log-odds to those of
+    `score`: a step that all lines take on one rising curve, so it changes no order.
+    """
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -177,7 +181,11 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     score: float = 0.0
     """Blended P(engaged), 0..1."""
     contributions: dict[str, float] = {}
-    """Log-odds that each model added; they sum to the log-odds of `score`."""
+    """Log-odds that each model added; they sum to the log-odds of `score`.
+
+    `demographic` is what attributes of a cold user add, `calibration` what leads from the pooled log-odds to those of
+    `score`: a step that all lines take on one rising curve, so it changes no order.
+    """
     reasons: tuple[Reason, ...] = ()
     version: str = ""
 

@@ -20,7 +20,7 @@ import pytest
 
 from recengine import config, errors
 from recengine.cli.parser import build
-from recengine.metrics import beyond, ranking, ratings
+from recengine.metrics import beyond, calibration, ranking, ratings
 from recengine.server.metrics import NAMES
 from recengine.server.problems import CODES as PROBLEMS
 from recengine.server.problems import STATUS
@@ -80,7 +80,7 @@ def below(error):
 
 
 CODES = sorted({e.code for e in below(errors.RecEngineError) if e.__module__ == "recengine.errors"})
-METRICS = sorted({*ranking.METRICS, *beyond.__all__, *ratings.__all__})
+METRICS = sorted({*ranking.METRICS, *beyond.__all__, *ratings.__all__, *calibration.__all__} - {"Bin", "reliability"})
 OPTIONS = sorted({(name, o) for name, verb in commands().items() for o in verb._option_string_actions if o.startswith("--")})
 
 

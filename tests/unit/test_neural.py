@@ -12,10 +12,11 @@ from recengine.algorithms.calibration import Curve
 from recengine.algorithms.neural import NeuralCf, item_context, user_context
 from recengine.config import NeuralCf as NeuralCfConfig
 from recengine.errors import BadArtifact, TrainingFailed
+from recengine.kernels.blend import blend
 from recengine.offline import neural
 from recengine.retrieval.deployment import Member
 from recengine.retrieval.matrix import column
-from recengine.types import Pool
+from recengine.types import Interactions, Pool, Query
 from tests import strategies as make_data
 from tests.laws.asking import everything
 from tests.laws.neural import need_torch
@@ -89,22 +90,50 @@ def test_a_new_user_is_placed_by_the_items_of_the_history(data, model):
     np.testing.assert_allclose(model.score(changed, *everything(changed, entries.n_items)), scores[0].ravel(), atol=1e-3)
 
 
-def test_only_a_shortlist_of_every_row_is_scored(data):
+def test_only_a_shortlist_of_every_row_is_scored_and_the_rest_stands_at_its_end(data):
     config = msgspec.structs.replace(CONFIG, shortlist=7, epochs=1)
     model = neural.fit(config, data)
     n_items = data.interactions.n_items
-    query = make_data.query(data, [0, 5])
+    query = make_data.query(data, [0, -1, 5])
     indptr, items = everything(query, n_items)
+    items[3] = n_items + 5  # of the first row: came later
+    query = msgspec.structs.replace(query, history=msgspec.structs.replace(query.history, n_items=n_items + 6))
+    member = Member(model, Curve(), 1.0)
     pool = Pool(indptr, items, np.ones(len(items), np.uint32), ("all",))
-    scored = column(Member(model, Curve(), 1.0), query, pool).reshape(2, n_items)
-    whole = model.score(query, indptr, items).reshape(2, n_items)
-    rough = model.rough(query, indptr, items).reshape(2, n_items)
-    for row in range(2):
-        listed = np.flatnonzero(~np.isnan(scored[row]))
-        np.testing.assert_array_equal(listed, np.sort(np.argsort(-rough[row], kind="stable")[:7]))
+    scored = column(member, query, pool).reshape(3, n_items)
+    whole = model.score(query, indptr, items).reshape(3, n_items)
+    rough = model.rough(query, indptr, items).reshape(3, n_items)
+    for row in (0, 2):
+        listed = np.sort(np.argsort(-rough[row], kind="stable")[:7])
+        behind = np.setdiff1d(np.flatnonzero(~np.isnan(rough[row])), listed)
         np.testing.assert_array_equal(scored[row, listed], whole[row, listed])
-    top = model.candidates(query, 7, np.ones((2, n_items), np.uint8))
-    np.testing.assert_array_equal(np.sort(top.items[0]), np.flatnonzero(~np.isnan(scored[0])))
+        np.testing.assert_array_equal(scored[row, behind], scored[row, listed].min())
+        assert len(behind) > 7
+    assert np.isnan(scored[0, 3]), "an item without an embedding is not scored"
+    assert np.isnan(scored[1]).all(), "nor is anything for somebody without"
+    top = model.candidates(query, 7, np.ones((3, n_items), np.uint8))
+    np.testing.assert_array_equal(scored[2, top.items[2]], whole[2, top.items[2]])
+    alone = Query(query.users[2:], _row(query.history, 2), query.changed[2:], query.now)
+    one = Pool(indptr[:2], items[2 * n_items :], pool.sources[2 * n_items :], pool.names)
+    np.testing.assert_array_equal(column(member, alone, one), scored[2])
+
+
+def test_an_item_behind_the_shortlist_passes_none_that_the_network_looked_at(data):
+    """Where another model is about as sure of both, leaving the network out of the average would turn them round."""
+    model = neural.fit(msgspec.structs.replace(CONFIG, shortlist=7, epochs=1), data)
+    query = make_data.query(data, [0])
+    indptr, items = everything(query, data.interactions.n_items)
+    pool = Pool(indptr, items, np.ones(len(items), np.uint32), ("all",))
+    mine = column(Member(model, Curve(), 1.0), query, pool)
+    both = np.column_stack((mine, np.full(len(mine), 20.0, np.float32)))
+    logits, _ = blend(both, np.ones(2, np.float32), np.full(2, 10.0, np.float32), np.full(2, 0.5, np.float32))
+    listed = np.argsort(-model.rough(query, indptr, items), kind="stable")[:7]
+    assert logits[listed].min() >= np.delete(logits, listed).max()
+
+
+def _row(rows, row):
+    mine = slice(int(rows.indptr[row]), int(rows.indptr[row + 1]))
+    return Interactions(1, rows.n_items, np.array([0, mine.stop - mine.start]), rows.items[mine], rows.weights[mine], rows.times[mine])
 
 
 def test_a_network_that_diverges_is_said_and_threads_are_given_back(data):
