@@ -22,6 +22,7 @@ import numpy as np
 from bench import harness
 from bench.vectors import generate
 from recengine.config import Index as IndexConfig
+from recengine.index import projected
 from recengine.index.hnsw import Hnsw
 from recengine.index.int8 import Int8
 from recengine.index.making import RERANKS, WIDTHS, best_of_all, load, recall
@@ -117,6 +118,22 @@ def quantizers(vectors, queries, truth, args):
     return found
 
 
+def directions(vectors, queries, truth, args):
+    """Bytes over the principal directions, scored again whole: the fewest rows again that reach the recall."""
+    found = []
+    for keep in (32, 48):
+        basis = projected.directions(vectors, keep)
+        base = Int8.build(projected.projected(vectors, basis))
+        for rerank in RERANKS:
+            index = projected.Projected(vectors, basis, base, rerank)
+            reached = recall(index.search(queries, N).items, truth)
+            if reached >= 0.95 or rerank == RERANKS[-1]:
+                break
+        ms = milliseconds((lambda q, i=index: i.search(q, N),), queries[:8], args.repeats)[0]
+        found.append({"directions": keep, "rerank": rerank, "recall": reached, "ms": ms, "bytes": index.bytes})
+    return found
+
+
 def kept(place, make, write, read):
     """Return what stands at `place` and the seconds that making it took, or make it; None = nothing is kept."""
     told = None if place is None else place.with_name(f"{place.name}.json")
@@ -202,6 +219,7 @@ def measure(args):
     found = {"items": n, "factors": FACTORS, "n": N, "limit_float32_pass_ms": 1e3 * (time.perf_counter() - start)}
     found["exact"] = exact(vectors, queries, truth, args)
     found["quantized"] = quantizers(vectors, queries, truth, args)
+    found["projected"] = directions(vectors, queries, truth, args)
     if args.graph:
         found["graph"] = graphs(vectors, queries, truth, args)
     return found

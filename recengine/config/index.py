@@ -20,6 +20,10 @@ class Index(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Annotated[int, Meta(ge=1, le=1000)] | None,
         Meta(description="int8, pq: rows scored again in float32 for each that is wanted; none = the fewest that reach `recall`"),
     ] = None
+    projection: Annotated[
+        Annotated[int, Meta(ge=1, le=4096)] | None,
+        Meta(description="principal directions to search in, the finds scored again by whole vectors; none = all of them"),
+    ] = None
     exact_up_to: Annotated[int, Meta(ge=0, le=1_000_000_000, description="auto: so many rows are scanned exactly")] = 1_000_000
     graph_up_to: Annotated[int, Meta(ge=0, le=1_000_000_000, description="auto: so many rows get a graph, more get pq")] = 5_000_000
     links: Annotated[int, Meta(ge=2, le=128, description="hnsw: links of a row in the graph")] = 16

@@ -7,5 +7,6 @@ Floor 2, and the only door to `hnswlib`. In: the item vectors of a factor model 
 from recengine.index.making import build, load
 from recengine.index.neighbours import Index, Progress
 from recengine.index.patched import Patched
+from recengine.index.projected import Projected
 
-__all__ = ("Index", "Patched", "Progress", "build", "load")
+__all__ = ("Index", "Patched", "Progress", "Projected", "build", "load")

@@ -7,19 +7,21 @@ measured on queries, against a full scan, when it is built.
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
 import numpy as np
 
 from recengine.config import Index as IndexConfig
 from recengine.errors import BadArtifact
-from recengine.index import files, patched
+from recengine.index import files, patched, projected
 from recengine.index.exact import Exact
 from recengine.index.hnsw import Hnsw
 from recengine.index.int8 import Int8
 from recengine.index.neighbours import Index, Progress
 from recengine.index.patched import Patched
 from recengine.index.pq import Pq
+from recengine.index.projected import Projected
 from recengine.kernels import array, cores
-from recengine.types import F32, I32
+from recengine.types import F32, I32, Bools
 
 __all__ = ("best_of_all", "build", "load", "recall")
 
@@ -33,7 +35,7 @@ WIDTHS = (100, 140, 200, 280, 400, 560, 800, 1200, 1600, 2000)
 RERANKS = (2, 3, 5, 10, 20, 40, 80, 160)
 CHUNK = 65_536
 
-Tunable = TypeVar("Tunable", Hnsw, Int8, Pq)
+Tunable = TypeVar("Tunable", Hnsw, Int8, Pq, Projected)
 
 
 def build(
@@ -72,6 +74,8 @@ def build(
     if not usable.all():
         vectors = vectors.copy()
         vectors[~usable] = np.nan
+    if config.projection is not None and config.projection < vectors.shape[1] and usable.any():
+        return _narrowed(vectors, usable, config, queries, seed, threads, progress)
     threads, kind = cores(threads), config.kind
     if kind == "auto":
         kind = "exact" if len(vectors) <= config.exact_up_to else "hnsw" if len(vectors) <= config.graph_up_to else "pq"
@@ -94,6 +98,28 @@ def build(
     if config.kind == "auto" and not reached:
         return _least(Int8.build(vectors), RERANKS, asked, truth, config.recall + MARGIN)[0]
     return found
+
+
+def _narrowed(
+    vectors: F32,
+    usable: Bools,
+    config: IndexConfig,
+    queries: F32 | None,
+    seed: int,
+    threads: int,
+    progress: Progress | None,
+) -> Index:
+    """Build over principal directions, and score so many whole rows again that the wanted recall is reached."""
+    basis = projected.directions(vectors[usable], config.projection or vectors.shape[1])
+    asked = _sample(vectors[usable] if queries is None else queries, seed)
+    truth = best_of_all(vectors, asked, min(AT, int(usable.sum())))
+    alone = msgspec.structs.replace(config, projection=None)
+    narrow = projected.projected(vectors, basis)
+    base = build(
+        narrow, alone, queries=projected.projected(asked, basis), seed=seed, threads=threads, progress=progress
+    )
+    wide = Projected(vectors.copy(), basis, base, projected.RERANK)
+    return _least(wide, RERANKS, asked, truth, config.recall + MARGIN)[0]
 
 
 def _reranks(config: IndexConfig) -> tuple[int, ...]:
@@ -150,6 +176,8 @@ def load(config: IndexConfig, folder: Path) -> Index:
     card = files.read(folder)
     if card.kind == patched.KIND:
         return Patched.load(folder, card, load(config, folder / patched.BASE))
+    if card.kind == projected.KIND:
+        return Projected.load(folder, card, load(config, folder / projected.BASE))
     if config.kind not in {"auto", card.kind}:
         message = f"{folder.name}/index.json: holds {card.kind}, `index.kind` says {config.kind}"
         raise BadArtifact(message, hint="train again")

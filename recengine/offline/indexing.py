@@ -11,7 +11,7 @@ import numpy as np
 from recengine.algorithms.base import Factors, Turned
 from recengine.config import Config
 from recengine.config import Index as IndexConfig
-from recengine.index import Index, Patched, Progress, build
+from recengine.index import Index, Patched, Progress, Projected, build
 from recengine.offline.build import query
 from recengine.retrieval.deployment import Deployment
 from recengine.types import F32, F64, Bools, TrainingData
@@ -62,7 +62,7 @@ def carried(deployment: Deployment, live: Deployment, data: TrainingData, config
     if not _pays(config.index, len(new)):
         return deployment
     base = live.index.base if isinstance(live.index, Patched) else live.index
-    same_kind = config.index.kind in {"auto", base.kind}
+    same_kind = config.index.kind in {"auto", base.kind} and _narrowed_as(base, config.index)
     if not same_kind or old.shape[1] != new.shape[1] or len(new) < len(old):
         return indexed(deployment, data, config)
     turn = model.turn() if isinstance(model, Turned) else None
@@ -79,6 +79,12 @@ def carried(deployment: Deployment, live: Deployment, data: TrainingData, config
         return indexed(deployment, data, config)
     patched: Index = Patched(base, rows, np.ascontiguousarray(new[rows]), turn)
     return msgspec.structs.replace(deployment, index=patched)
+
+
+def _narrowed_as(base: Index, config: IndexConfig) -> bool:
+    """Tell whether `base` searches in as many directions as `[index]` says now."""
+    wanted = base.d if config.projection is None else min(config.projection, base.d)
+    return (base.base.d if isinstance(base, Projected) else base.d) == wanted
 
 
 def _moved(old: F32, new: F32, turn: F64 | None) -> Bools:
@@ -126,4 +132,6 @@ def vectors_of(model: Factors) -> F32:
 
 def _pays(config: IndexConfig, rows: int) -> bool:
     """Tell whether an index spares anything beside the scan of all rows that the model does itself."""
+    if config.projection is not None:
+        return True
     return rows > config.exact_up_to if config.kind == "auto" else config.kind != "exact"
