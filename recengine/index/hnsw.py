@@ -67,7 +67,7 @@ class Hnsw:
         """Build over (n, d) float32 `vectors`, of which a copy is kept; rows with NaN are never found.
 
         One thread gives the same graph from the same seed. With more, rows come in another order every time: as good a
-        graph, but not the same one. Cost: 4.4 minutes on two threads for a million rows of 64
+        graph, but not the same one. Cost: 4.7 minutes on two threads for a million rows of 64
         with 16 links and 100 of effort (`bench.retrieval`).
         """
         scan = Int8.build(vectors)
