@@ -5,6 +5,11 @@ at the same size (`statistics` describes both alike): the norms by quantiles; di
 in regions, districts within them, and items within these, so that the cosine to the neighbours of rank 1, 10, 100 and
 1,000 is .93 .89 .83 .40; the norms of users; and how near a user's direction is to its best 100 (.38 .70 .97 by the
 quantiles .05 .5 .95).
+
+Where they are harder at equal size: lengths are drawn without regard to place (the logarithms of neighbours' norms
+correlate by .00, Gowalla's by .58), directions within a district by noise in all factors (the intrinsic dimension of
+ten neighbours is 30, Gowalla's 15), and .24 of the rows are nobody's near neighbour (Gowalla .06). One graph by padded
+distance finds .70 of the best 100 here at width 200, .89 of Gowalla's.
 """
 
 import numpy as np
