@@ -1,12 +1,13 @@
 """Judge every algorithm by the published protocols: full ranking, every user, seen items left out. The README's table.
 
-Each row is one call of what `recengine evaluate` calls. Settings are the defaults, or those of `TUNED`, which were
-chosen on a part held out of the training data, never on what is judged by here. Published figures of the same splits
-stand in the README; most of them are partly tuned on the test part. Kinds that this installation cannot train are named
-and left out.
+Each row is one call of what `recengine evaluate` calls. Settings are the defaults, or those of `TUNED`; these were
+chosen with `--validation`, on a part held out of the training data (bench/held_out.py), never on what is judged by here.
+Published figures of the same splits stand in the README; most of them are partly tuned on the test part. Kinds that
+this installation cannot train are named and left out.
 
     python -m bench.accuracy                           the whole table: about 15 minutes on two cores
     python -m bench.accuracy --data gowalla --only als,default
+    python -m bench.accuracy --validation              what choices are made by: no test part is read
     python -m bench.accuracy --write README.md         put the table between its two marks
 """
 
@@ -22,6 +23,7 @@ import pyarrow.parquet as pq
 
 from bench import data
 from bench.harness import arguments, report
+from bench.held_out import by_popularity, without_last
 from recengine.jobs.evaluate import DEFAULT, evaluate_log, evaluate_split
 
 ALGORITHMS = (
@@ -40,29 +42,35 @@ RATING_SEEDS = 5
 MARKS = ("<!-- accuracy -->", "<!-- /accuracy -->")
 
 
-def gowalla(small: bool) -> Iterator[tuple[str, Any, int]]:
+def gowalla(small: bool, validation: bool) -> Iterator[tuple[str, Any, int]]:
     """Name the protocol, say how to evaluate, and the cut-off."""
-    train, test = (pq.read_table(data.require(f"gowalla/{part}.parquet")) for part in ("train", "test"))
+    train = pq.read_table(data.require("gowalla/train.parquet"))
+    train, test = by_popularity(train) if validation else (train, pq.read_table(data.require("gowalla/test.parquet")))
     if small:
         train, test = (part.filter(pc.less(part["user"], 500)) for part in (train, test))
     columns = {"user": "user", "item": "item"}
     yield "LightGCN split", lambda kind, how: evaluate_split(train, test, columns, kind, how, at=20), 20
 
 
-def ml1m(small: bool) -> Iterator[tuple[str, Any, int]]:
+def ml1m(small: bool, validation: bool) -> Iterator[tuple[str, Any, int]]:
     """Leave the last one out, in the order of `pos`."""
     log = pq.read_table(data.require("ml1m/sequences.parquet"), columns=["user_id", "movie_id", "pos"])
     if small:
         log = log.filter(pc.less(log["user_id"], 300))
+    if validation:
+        log = without_last(log, "user_id", "pos")
     columns = {"user": "user_id", "item": "movie_id", "order": "pos"}
     yield "leave-last-out", lambda kind, how: evaluate_log(log, columns, kind, how, at=10), 10
 
 
-def ml100k(small: bool) -> Iterator[tuple[str, Any, int]]:
+def ml100k(small: bool, validation: bool) -> Iterator[tuple[str, Any, int]]:
     """One moment for all users (the last tenth of the ratings is judged by), and leave-last-out."""
     log = pq.read_table(data.require("ml100k/ratings.parquet"))
     if small:
         log = log.filter(pc.less(log["user_id"], 200))
+    if validation:
+        log = without_last(log, "user_id", "timestamp")
+        log = log.filter(pc.less_equal(log["timestamp"], pc.quantile(log["timestamp"], q=0.9)[0]))
     moment = pc.quantile(log["timestamp"], q=0.9)[0]
     before = pc.less_equal(log["timestamp"], moment)
     train, test = log.filter(before), log.filter(pc.invert(before))
@@ -71,11 +79,13 @@ def ml100k(small: bool) -> Iterator[tuple[str, Any, int]]:
     yield "leave-last-out", lambda kind, how: evaluate_log(log, columns, kind, how, at=10), 10
 
 
-def beauty(small: bool) -> Iterator[tuple[str, Any, int]]:
+def beauty(small: bool, validation: bool) -> Iterator[tuple[str, Any, int]]:
     """Leave the last one out, in the order of `pos`."""
     log = pq.read_table(data.require("s3rec_beauty/sequences.parquet"), columns=["user", "item", "pos"])
     if small:
         log = log.filter(pc.less(log["user"], 500))
+    if validation:
+        log = without_last(log, "user", "pos")
     columns = {"user": "user", "item": "item", "order": "pos"}
     yield "leave-last-out", lambda kind, how: evaluate_log(log, columns, kind, how, at=10), 10
 
@@ -90,7 +100,7 @@ def measure(args) -> dict[str, Any]:
     left_out = [kind for kind in wanted if kind == "neural_cf" and importlib.util.find_spec("torch") is None]
     rows = []
     for name in args.data.split(",") if args.data else DATA:
-        for protocol, run, at in DATA[name](args.small):
+        for protocol, run, at in DATA[name](args.small, args.validation):
             for kind in wanted:
                 if kind not in left_out:
                     rows += [row(name, protocol, kind, how, run(kind, how), at) for how in settings(name, kind)]
@@ -169,7 +179,9 @@ def write(path: Path, table: str) -> None:
 
 
 def main() -> None:
-    args = arguments(__doc__, data="", only="", write="")
+    args = arguments(__doc__, data="", only="", write="", validation=False)
+    if args.write and args.validation:
+        raise SystemExit("--write shows what the test part says: leave --validation out")
     unknown = [name for name in args.data.split(",") if name and name not in DATA]
     if unknown:
         raise SystemExit(f"no data {', '.join(unknown)}; known: {', '.join(DATA)}")

@@ -14,13 +14,14 @@ from typing import Any
 
 
 def arguments(doc: str | None, **extra: Any) -> argparse.Namespace:
-    """Parse `--json --small --threads N` plus `extra` options given as name=default."""
+    """Parse `--json --small --threads N` plus `extra` options given as name=default; False makes a switch."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON line only")
     parser.add_argument("--small", action="store_true", help="tiny sizes, to see that it runs")
     parser.add_argument("--threads", type=int, default=2)
     for name, default in extra.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
+        kind = {"action": "store_true"} if default is False else {"type": type(default), "default": default}
+        parser.add_argument(f"--{name.replace('_', '-')}", **kind)
     return parser.parse_args()
 
 

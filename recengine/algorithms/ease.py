@@ -23,7 +23,8 @@ from scipy.linalg import lapack
 
 from recengine.algorithms.base import Progress
 from recengine.algorithms.item_weights import DenseWeights, ItemWeights, WeightsModel
-from recengine.algorithms.similarity import nearest, positive_rows, space_of, strength, transposed
+from recengine.algorithms.similarity import check_shapes, nearest, positive_rows, space_of, strength, transposed
+from recengine.arrays import read_arrays, write_arrays
 from recengine.config import Ease as EaseConfig
 from recengine.errors import BadArtifact, TrainingFailed
 from recengine.kernels import cores
@@ -36,6 +37,10 @@ __all__ = ("Ease", "inverted")
 
 WEIGHTING: Final = "tfidf"
 """An entry of weight w counts sqrt(w), in training as in a history; what is rare is left to the regression."""
+
+
+GROWN: Final = 0.25
+"""An update leaves an item's weights as they are until its entries are more or fewer by this share."""
 
 
 class _Histories(NamedTuple):
@@ -56,6 +61,11 @@ class Ease(WeightsModel[EaseConfig, DenseWeights | ItemWeights]):
 
     kind: ClassVar[str] = "ease"
 
+    def __init__(self, config: EaseConfig) -> None:
+        super().__init__(config)
+        self._fitted_to: I32 = np.empty(0, np.int32)
+        """(n_items,) entries of each item when its weights were regressed; of the sparse form alone."""
+
     def fit(self, data: TrainingData, *, seed: int = 0, threads: int = 0, progress: Progress | None = None) -> Self:
         """Solve for the weights. Nothing is random: `seed` changes nothing.
 
@@ -74,30 +84,51 @@ class Ease(WeightsModel[EaseConfig, DenseWeights | ItemWeights]):
         else:
             best = self._regressed(found, np.arange(found.items.n, dtype=np.int32), threads, progress)
             self._learned = ItemWeights(_by_source(*best, found.items.n), found.known)
+            self._fitted_to = _entries_of(found)
         return self
 
     def update(self, data: TrainingData, users: I32, items: I32, *, threads: int = 0) -> Self:
         """Return a new model that knows `data`; see `Incremental.update`.
 
-        The sparse form regresses again what changed, and what is most like an item that is new; all else stays as it
-        was. The exact form has no shorter way than a fit.
+        The sparse form regresses again the changed items whose entries are new, or more or fewer by `GROWN`, and what
+        is most like a new one; all else stays as it was. The exact form has no shorter way than a fit.
+
+        Why not every changed item: 1 % of new events touch a sixth of Gowalla's items, the popular ones, whose weights
+        rest on the other 99 %; to regress them all costs a quarter of a fit.
         """
         del users
         held, n_items = self._fitted(), data.interactions.n_items
         model = type(self)(self.config)
         if isinstance(held, DenseWeights) or self._exact(n_items):
             return model.fit(data, threads=threads)
-        found, near = self._histories(data), held.flat()
-        new = items[(items >= near.n) | (held.known[np.minimum(items, near.n - 1)] == 0)]
+        found = self._histories(data)
+        now, before = _entries_of(found), np.zeros(n_items, np.int32)
+        before[: len(self._fitted_to)] = self._fitted_to
+        changed = items[np.abs(now[items] - before[items]) > GROWN * before[items]]
+        new = changed[before[changed] == 0]
         beside = [best.items[best.items >= 0] for best in self._near(found, new, threads, None)]
-        targets = np.unique(np.concatenate([items, *beside])).astype(np.int32)
+        targets = np.unique(np.concatenate([changed, *beside])).astype(np.int32)
+        model._fitted_to = before  # noqa: SLF001 - its own class
+        before[targets] = now[targets]
+        model._learned = self._renewed(held.flat(), found, targets, threads)  # noqa: SLF001
+        return model
+
+    def _renewed(self, near: Csr, found: _Histories, targets: I32, threads: int) -> ItemWeights:
+        """Put new regressions of the targets in the place of the old."""
+        if not len(targets) and near.n == found.items.n:
+            return ItemWeights(near, found.known)
         source, target, value = self._regressed(found, targets, threads, None)
         kept = ~np.isin(near.cols, targets)
         rows = np.repeat(np.arange(near.n, dtype=np.int32), np.diff(near.indptr))[kept]
-        source, target = np.concatenate([source, rows]), np.concatenate([target, near.cols[kept]])
-        value = np.concatenate([value, near.values[kept]])
-        model._learned = ItemWeights(_by_source(source, target, value, n_items), found.known)  # noqa: SLF001 - its own class
-        return model
+        source, target = np.concatenate([rows, source]), np.concatenate([near.cols[kept], target])
+        value = np.concatenate([near.values[kept], value])
+        return ItemWeights(_by_source(source, target, value, found.items.n), found.known)
+
+    def save(self, folder: Path) -> None:
+        """Write the weights into `folder`, and how many entries of each item the sparse form rests on."""
+        super().save(folder)
+        if isinstance(self._fitted(), ItemWeights):
+            write_arrays(folder, fitted_to=self._fitted_to)
 
     @classmethod
     def load(cls, config: EaseConfig, folder: Path) -> Self:
@@ -111,7 +142,13 @@ class Ease(WeightsModel[EaseConfig, DenseWeights | ItemWeights]):
         if forms[0] == forms[1]:
             raise BadArtifact(f"{folder.name}: expected weights.npy or indptr.npy", hint="train again, or roll back")
         model = cls(config)
-        model._learned = DenseWeights.load(folder) if forms[0] else ItemWeights.load(folder, signed=True)
+        if forms[0]:
+            model._learned = DenseWeights.load(folder)
+            return model
+        held = model._learned = ItemWeights.load(folder, signed=True)
+        (model._fitted_to,) = read_arrays(folder, "fitted_to")
+        counts = model._fitted_to
+        check_shapes(folder, fitted_to=counts.dtype == np.int32 and counts.shape == held.known.shape)
         return model
 
     def _exact(self, n_items: int) -> bool:
@@ -186,6 +223,11 @@ class Ease(WeightsModel[EaseConfig, DenseWeights | ItemWeights]):
         return WEIGHTING
 
 
+def _entries_of(found: _Histories) -> I32:
+    """Count the entries of each item, (n_items,)."""
+    return np.diff(found.items.indptr).astype(np.int32)
+
+
 def inverted(matrix: F64) -> bool:
     """Invert a symmetric positive definite matrix in place, into its upper triangle; False = it is not, to float64.
 
@@ -200,7 +242,12 @@ def inverted(matrix: F64) -> bool:
 
 
 def _by_source(source: I32, target: I32, value: F32, n_items: int) -> Csr:
-    """Lay weights out as rows by their source, best first, ties to the lower target."""
-    order = np.lexsort((target, -value, source))
+    """Lay weights out as rows by their source, best first, ties as they come.
+
+    One key of both, and a stable sort: what is sorted already, as in an update, is only merged.
+    """
+    bits = (value + np.float32(0)).view(np.uint32)  # + 0: of -0.0 too
+    rising = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))  # as unsigned numbers in the order of the floats
+    order = np.argsort((source.astype(np.uint64) << np.uint64(32)) | ~rising, kind="stable")
     indptr = np.concatenate(([0], np.cumsum(np.bincount(source, minlength=n_items)))).astype(np.int64)
     return Csr(indptr, target[order], value[order])

@@ -64,7 +64,8 @@ def weighted(rows: Interactions, how: How, kind: str) -> Weighted:
     elif how != "plain":
         entry = np.log1p(max(np.count_nonzero(np.diff(rows.indptr)), 1) / np.maximum(counts, 1)).astype(np.float32)
         values = weights * entry[rows.items]
-    matrix = sparse.csr_matrix((values, rows.items, rows.indptr), shape=(rows.n_users, rows.n_items))
+    shape = (rows.n_users, rows.n_items)
+    matrix = sparse.csr_matrix((values, rows.items, rows.indptr), shape=shape, copy=True)  # SciPy sorts rows in place
     return Weighted(matrix, scale, entry, row, counts > 0)
 
 

@@ -115,7 +115,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     store: Storage = Storage()
     event: Annotated[tuple[EventType, ...], Meta(min_length=1)] = DEFAULT_EVENTS
-    model: Annotated[tuple[ModelConfig, ...], Meta(min_length=1, max_length=20)] = (Als(), GraphFilter(), ItemKnn(), UserKnn(), Popularity())
+    model: Annotated[tuple[ModelConfig, ...], Meta(min_length=1, max_length=20)] = (Als(), GraphFilter(), Ease(), UserKnn(), Popularity())
     candidates: Annotated[tuple[CandidateConfig, ...], Meta(min_length=1)] = DEFAULT_CANDIDATES
     serving: Serving = Serving()
     diversity: Diversity = Diversity()

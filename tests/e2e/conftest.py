@@ -29,6 +29,9 @@ time_budget_ms = 100000
 
 [[model]]
 kind = "popularity"
+
+[training]
+tune_blend = false  # every model has a say, whatever a small validation part thinks of it
 """
 
 

@@ -10,6 +10,7 @@ from recengine.algorithms.base import Scorer, Trainable
 from recengine.algorithms.registry import ALGORITHMS
 from tests import strategies as make_data
 from tests.laws import learning, likeness, lists
+from tests.laws.asking import arrays
 from tests.laws.neural import MAKERS
 
 LAWS = lists.LAWS | learning.LAWS | likeness.LAWS
@@ -86,7 +87,9 @@ def test_the_withheld_diagonal_comes_first(kind):
 def hold(name, variant, data):
     if (variant[0], name) in OPT_OUTS:
         pytest.skip(f"opt-out: {OPT_OUTS[variant[0], name]}")
+    before = [array.tobytes() for array in arrays(data)]
     LAWS[name](maker(*variant), data)
+    assert [array.tobytes() for array in arrays(data)] == before, "it changed the data that all models learn from"
 
 
 @pytest.mark.parametrize("name", DRAWN)

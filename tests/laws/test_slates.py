@@ -7,7 +7,16 @@ import msgspec
 import numpy as np
 import pytest
 
-from recengine.config import BestOfModels, CandidateConfig, Config, LatestItems, MostPopular, Serving, TrendingItems
+from recengine.config import (
+    BestOfModels,
+    CandidateConfig,
+    Config,
+    ItemKnn,
+    LatestItems,
+    MostPopular,
+    Serving,
+    TrendingItems,
+)
 from recengine.errors import BadExpression, BadRequest
 from recengine.online.trace import Trace
 from recengine.types import Request, SessionEvent
@@ -171,7 +180,7 @@ def every_source():
     """A shop where each kind of source is declared, most with a budget that cannot hold all."""
     kinds = (kind() for kind in get_args(CandidateConfig))
     small = tuple(msgspec.structs.replace(kind, **({"n": 7} if hasattr(kind, "n") else {})) for kind in kinds)
-    return world(config=Config(model=patient(Config().model), candidates=patient(small), serving=Serving(pool=40)))
+    return world(config=Config(model=patient((*Config().model, ItemKnn())), candidates=patient(small), serving=Serving(pool=40)))
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -199,7 +208,7 @@ def test_every_declared_source_says_what_it_found():
     features = spine.features.of(context, trace)
     pool = spine.candidates.gather(context, features, spine.rules.eligible(context, trace), trace)
     assert set(pool.names) == {
-        "similar_users", "similar_items", "factors", "als", "graph_filter", "item_knn", "user_knn", "category", "popular", "trending", "latest"
+        "similar_users", "similar_items", "factors", "als", "graph_filter", "ease", "item_knn", "user_knn", "category", "popular", "trending", "latest"
     }  # fmt: skip
     assert all((pool.sources & np.uint32(1 << s)).any() for s in range(len(pool.names)))
     assert len(pool.items) == 40
@@ -255,7 +264,7 @@ def test_a_deadline_in_the_past_still_gives_a_full_reply_and_says_what_was_left_
     assert any(reason.endswith(":deadline") for reason in reply.degraded)
 
 
-@pytest.mark.parametrize("name", ["als", "item_knn", "user_knn", "popularity"])
+@pytest.mark.parametrize("name", ["als", "ease", "user_knn", "popularity"])
 def test_one_failing_model_never_fails_the_request(name):
     shop = world(1)
     recommender = shop.recommender
@@ -274,13 +283,13 @@ def test_one_failing_model_never_fails_the_request(name):
 
 
 def test_a_model_over_its_time_budget_is_dropped_counted_and_named():
-    models = tuple(msgspec.structs.replace(m, time_budget_ms=1e-6) if m.name == "item_knn" else m for m in patient(Config().model))
+    models = tuple(msgspec.structs.replace(m, time_budget_ms=1e-6) if m.name == "ease" else m for m in patient(Config().model))
     shop = world(config=Config(model=models))
     (reply,), _ = shop.recommender.recommend([Request(user_id="u1", n=10)])
-    assert reply.degraded == ("source:item_knn:budget", "model:item_knn:budget")
+    assert reply.degraded == ("source:ease:budget", "model:ease:budget")
     assert len(reply.items) == 10
-    assert {line.contributions["item_knn"] for line in reply.items} == {0.0}
-    assert shop.recommender.scoring.dropped["model:item_knn:budget"] == 1
+    assert {line.contributions["ease"] for line in reply.items} == {0.0}
+    assert shop.recommender.scoring.dropped["model:ease:budget"] == 1
 
 
 def test_an_explanation_names_every_rule_that_excludes():

@@ -85,6 +85,27 @@ def test_an_update_of_the_sparse_form_knows_new_items_and_keeps_the_old_model():
     np.testing.assert_array_equal(scored(exact, after), scored(Ease(Config(regularization=1.0)).fit(training(after)), after))
 
 
+def test_an_update_leaves_weights_that_rest_on_nearly_the_same_entries_and_counts_from_the_last_fit(tmp_path):
+    base = [[(0, 1.0), (1, 1.0)], [(0, 1.0), (2, 1.0)], [(0, 1.0), (1, 1.0), (2, 1.0)], [(0, 1.0), (1, 1.0)], [(1, 1.0), (2, 1.0)], [(0, 1.0), (2, 1.0)]]
+    more = [(0, 1.0), (1, 1.0)]
+    config = Config(inverse="sparse", regularization=1.0)
+    changed = np.array([0, 1], np.int32)
+    old = Ease(config).fit(training(history(base, 3)))
+    asked = history(base, 3)
+    once = old.update(training(history([*base, more], 3)), np.array([6], np.int32), changed)
+    np.testing.assert_array_equal(scored(once, asked), scored(old, asked))  # a fifth and a quarter more
+    (tmp_path / "once").mkdir()
+    once.save(tmp_path / "once")
+    read = Ease.load(config, tmp_path / "once")
+    twice = training(history([*base, more, more], 3))
+    for model in (once, read):
+        new = model.update(twice, np.array([7], np.int32), changed)
+        np.testing.assert_allclose(scored(new, asked)[:, :2], scored(Ease(config).fit(twice), asked)[:, :2], rtol=1e-6)
+    (tmp_path / "once" / "fitted_to.npy").unlink()
+    with pytest.raises(BadArtifact, match="fitted_to"):
+        Ease.load(config, tmp_path / "once")
+
+
 @pytest.mark.parametrize("inverse", ["exact", "sparse"])
 def test_one_user_one_item_and_a_user_with_everything_are_answered(inverse):
     config = Config(inverse=inverse, regularization=1.0)

@@ -136,7 +136,7 @@ def test_default_is_at_least_as_good_as_popularity_and_repeats(files):
     engine = evaluate_split(*files, COLUMNS, "default", settings, at=5, threads=1)
     popular = evaluate_split(*files, COLUMNS, "popularity", at=5, threads=1)
     assert engine["metrics"]["ndcg@5"] >= popular["metrics"]["ndcg@5"]
-    assert set(engine["weights"]) == {"als", "graph_filter", "item_knn", "user_knn", "popularity"}
+    assert set(engine["weights"]) == {"als", "graph_filter", "ease", "user_knn", "popularity"}
     assert engine["params"]["training"]["validation_share"] == 0.2
     assert next(m for m in engine["params"]["model"] if m["name"] == "als")["factors"] == 8
     again = evaluate_split(*files, COLUMNS, "default", settings, at=5, threads=2)

@@ -106,7 +106,7 @@ def test_one_user_one_item_and_a_user_with_everything_are_answered():
     assert model.recommend(asking(one), 2, np.ones((1, 1), np.uint8)).items.tolist() == [[-1, -1]]
     greedy = history([[(i, 1.0) for i in range(30)], [(0, 1.0), (1, 1.0)], [(2, 1.0)]], 30)
     scores = scored(GraphFilter(Config()).fit(training(greedy)), greedy)
-    np.testing.assert_allclose(scores, wanted(greedy, exponent=0.2), rtol=1e-4)
+    np.testing.assert_allclose(scores, wanted(greedy, exponent=Config().exponent), rtol=1e-4)
     with pytest.raises(EmptyData):
         GraphFilter(Config()).fit(training(history([[(0, 0.0)], [(1, -2.0)], [(2, 0.0)]], 3)))
 
