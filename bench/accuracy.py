@@ -1,7 +1,7 @@
 """Judge every algorithm by the published protocols: full ranking, every user, seen items left out. The README's table.
 
-Each row is one call of what `recengine evaluate` calls. Settings are the defaults, or those of `TUNED`; these were
-chosen with `--validation`, on a part held out of the training data (bench/held_out.py), never on what is judged by here.
+Each row is one call of what `recengine evaluate` calls. Settings are the defaults, or those of `TUNED`, which were
+chosen with `--validation`: on a part held out of the training data (bench/held_out.py), never on what is judged here.
 Published figures of the same splits stand in the README; most of them are partly tuned on the test part. Kinds that
 this installation cannot train are named and left out.
 
