@@ -107,7 +107,7 @@ class Ease(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     regularization: Annotated[float, Meta(gt=0, description="lambda on the diagonal of the Gram matrix")] = 250.0
     inverse: Annotated[Literal["auto", "exact", "sparse"], Meta(description="auto = exact up to `exact_up_to` items")] = "auto"
     exact_up_to: Annotated[Positive, Meta(description="items whose weights are solved and kept dense: 6,000 take 144 MB, and 430 MB while they are made")] = 6_000
-    neighbors: Annotated[Positive, Meta(description="weights kept of every item in the sparse form")] = 100
+    neighbors: Annotated[Positive, Meta(description="weights kept of every item in the sparse form")] = 50
     history_limit: Annotated[Positive, Meta(description="latest items of a user that count, in training and serving")] = 1000
 
 
@@ -118,7 +118,7 @@ class GraphFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     weight: Weight = 0.4
     time_budget_ms: Budget = 50.0
     confidence_threshold: Confidence = 0.5
-    exponent: Annotated[float, Meta(ge=-1, le=1, description="popular items weigh degree ** this in the answer")] = 0.4
+    exponent: Annotated[float, Meta(ge=-1, le=1, description="popular items weigh degree ** this in the answer")] = 0.2
     history_exponent: Annotated[float, Meta(ge=0, le=1, description="popular items of a history weigh degree ** -this")] = 0.2
     user_exponent: Annotated[float, Meta(ge=0, le=2, description="busy users weigh degree ** -this; 1 = the normalised graph")] = 0.7
     neighbors: Annotated[Positive, Meta(description="weights kept of every item")] = 500
