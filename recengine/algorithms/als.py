@@ -171,11 +171,16 @@ def _learned(config: AlsConfig, users: F32, items: F32, spectrum: F32, unobserve
 
 
 def _unobserved(config: AlsConfig, rows: Interactions) -> float:
-    """Take alpha_0 as configured; else `UNOBSERVED_PER_DENSITY` times the share of engaged pairs."""
+    """Take alpha_0 as configured; else `UNOBSERVED_PER_DENSITY` times the share of engaged pairs.
+
+    Of users and items with an entry > 0: visitors and stock that nobody touched say nothing of how dense the rest is.
+    """
     if config.unobserved_weight is not None:
         return config.unobserved_weight
-    engaged = int((rows.weights > 0).sum())
-    return min(MOST_UNOBSERVED, UNOBSERVED_PER_DENSITY * engaged / (rows.n_users * rows.n_items))
+    engaged = rows.weights > 0
+    owner = np.repeat(np.arange(rows.n_users), np.diff(rows.indptr))
+    users, items = (len(np.unique(side[engaged])) for side in (owner, rows.items))
+    return min(MOST_UNOBSERVED, UNOBSERVED_PER_DENSITY * int(engaged.sum()) / (max(users, 1) * max(items, 1)))
 
 
 def _factorise(

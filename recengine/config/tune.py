@@ -59,7 +59,7 @@ RANGES: tuple[Tune, ...] = (
     _among("bpr", "factors", 32, 64, 128),
     _between("bpr", "learning_rate", 0.01, 0.3),
     _between("bpr", "regularization", 1e-4, 0.1),
-    _among("bpr", "hardest_of", 1, 2, 4, 8),
+    _among("bpr", "hardest_of", 1, 4, 16, 32),
     _between("bpr", "popularity_exponent", 0.0, 1.0, "linear"),
     _among("svd", "factors", 16, 32, 64, 128, 256),
     _among("svd", "weighting", "plain", "tfidf", "bm25", "normalized"),

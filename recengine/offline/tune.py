@@ -79,6 +79,8 @@ class _Head(msgspec.Struct, frozen=True, kw_only=True):
     data: str
     seed: int
     at: int
+    max_users: int
+    history_limit: int
     trials: int
 
 
@@ -120,6 +122,8 @@ def run(
         data=_fingerprint(part),
         seed=config.training.seed,
         at=config.training.at,
+        max_users=config.training.max_users,
+        history_limit=config.serving.history_limit,
         trials=trials,
     )
     done = _known(file, head, resume=resume)
@@ -143,7 +147,9 @@ def run(
                 scores[trial] = found.score
             done[trial, budget] = found
         if not scores:
-            raise TrainingFailed("tune: no trial could be trained: " + done[0, budget].error, hint="look at the ranges")
+            raise TrainingFailed(
+                "tune: no trial could be trained: " + done[candidates[0], budget].error, hint="look at the ranges"
+            )
         order = sorted(scores, key=lambda trial: (-scores[trial], trial))
         candidates = sorted({*order[: _kept(trials, rung + 1)], *({0} & scores.keys())})
     best = order[0]
