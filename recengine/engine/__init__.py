@@ -8,7 +8,7 @@ data, becomes visible whole: a request sees the state before or after, never bet
 
 import os
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -24,9 +24,8 @@ from recengine.engine.held import shut
 from recengine.engine.pulling import Pulling
 from recengine.engine.records import Records
 from recengine.errors import BadArtifact, StoreCorrupt
-from recengine.index.trials import KINDS, Kind
 from recengine.jobs import index_report
-from recengine.jobs.index_report import QUERIES, IndexReport
+from recengine.jobs.index_report import IndexReport
 from recengine.offline import build, cycle, tune
 from recengine.offline import incremental as incremental_cycle
 from recengine.offline.ingest import IngestReport, ingest
@@ -212,21 +211,13 @@ class Engine(Answers, Pulling, Records, Featured, Definitions):
         part = build.run(self._database, config).validation  # its targets are before those that the gate judges by
         return tune.run(part, config, model, Path(file), **options)
 
-    def index_report(
-        self,
-        *,
-        kinds: Sequence[Kind] = KINDS,
-        queries: int = QUERIES,
-        threads: int = 0,
-        progress: Progress | None = None,
-    ) -> IndexReport:
+    def index_report(self, *, threads: int = 0, **options: Any) -> IndexReport:
         """Measure recall, time and memory of every kind of index over the live vectors; nothing is deployed.
 
         Parameters
         ----------
-        kinds : to build and try, beside the index that answers now.
-        queries : users that ask at most.
         threads : cores to build with; 0 = as configured.
+        options : further keywords of `jobs.index_report.report`: `kinds`, `queries`, `progress`.
 
         Raises
         ------
@@ -237,10 +228,7 @@ class Engine(Answers, Pulling, Records, Featured, Definitions):
         """
         live, (data, _) = self.spine().deployment, self._state.known()
         folder, config = self.artifacts.open(live.version), self._config_for(threads)
-        return index_report.report(
-            live, folder, data, config, kinds=kinds, queries=queries,
-            threads=config.training.threads, progress=progress,
-        )  # fmt: skip
+        return index_report.report(live, folder, data, config, threads=config.training.threads, **options)
 
     def promote(self, version: str) -> None:
         """Make `version` the live deployment."""

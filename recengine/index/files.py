@@ -15,10 +15,13 @@ import numpy.typing as npt
 from recengine import arrays
 from recengine.durable import digest
 from recengine.errors import BadArtifact
+from recengine.index.neighbours import Index
 
-__all__ = ("Card", "read", "read_array", "whole", "write")
+__all__ = ("BASE", "Card", "read", "read_array", "whole", "write", "write_over")
 
 FORMAT = 1
+BASE = "base"
+"""Folder, within its own, of what an index stands on."""
 _AGAIN = "train again, or roll back"
 
 
@@ -41,6 +44,13 @@ def write(folder: Path, card: Card, **parts: npt.NDArray[Any]) -> None:
     files = {path.name: digest(path) for path in sorted(folder.iterdir())}
     card = msgspec.structs.replace(card, files=files)
     (folder / "index.json").write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=1))
+
+
+def write_over(folder: Path, card: Card, base: Index, **parts: npt.NDArray[Any]) -> None:
+    """Write an index that stands on another: its own files, and `base` into the folder `BASE` below."""
+    write(folder, card, **parts)
+    (folder / BASE).mkdir()
+    base.save(folder / BASE)
 
 
 def read(folder: Path) -> Card:

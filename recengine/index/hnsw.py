@@ -116,10 +116,11 @@ class Hnsw:
         items = np.full((len(queries), n), -1, np.int32)
         scores = np.full((len(queries), n), np.nan, np.float32)
         items[plain], scores[plain] = picked.items, picked.scores
-        for row in np.flatnonzero(items[:, -1] < 0):  # the filter hid too much of what the graph found
-            one = slice(row, row + 1)
-            rest = self._scan.search(queries[one], n, None if mask is None else mask[one], threads=threads)
-            items[row], scores[row] = rest.items[0], rest.scores[0]
+        starved = items[:, -1] < 0  # the filter hid too much of what the graphs found
+        if starved.any():
+            hidden = None if mask is None else np.ascontiguousarray(mask[starved])
+            rest = self._scan.search(np.ascontiguousarray(queries[starved]), n, hidden, threads=threads)
+            items[starved], scores[starved] = rest.items, rest.scores
         return TopN(items, scores)
 
     def save(self, folder: Path) -> None:

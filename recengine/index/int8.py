@@ -13,7 +13,7 @@ import numpy as np
 from recengine.errors import BadArtifact
 from recengine.index import files
 from recengine.index.files import Card
-from recengine.index.narrowing import narrow, rescored
+from recengine.index.narrowing import WholeRows, narrow, rescored, widened
 from recengine.kernels import array, positive, scan
 from recengine.kernels.dot import Sketch, sketch
 from recengine.types import F32, Mask, TopN
@@ -27,7 +27,7 @@ ALLOWED = 1 / 32
 latency, a row of the scan one line in its turn."""
 
 
-class Int8:
+class Int8(WholeRows):
     """Scan all rows in bytes.
 
     Parameters
@@ -40,9 +40,8 @@ class Int8:
     kind = "int8"
 
     def __init__(self, rows: F32, codes: Sketch | None, rerank: int) -> None:
-        self._rows = rows
+        super().__init__(rows, rerank)
         self._codes = codes
-        self._rerank = rerank
 
     @classmethod
     def build(cls, vectors: F32, rerank: int | None = None) -> Self:
@@ -50,49 +49,30 @@ class Int8:
         return cls(np.array(vectors, order="C"), sketch(vectors), rerank or RERANK)
 
     @property
-    def n(self) -> int:
-        """Rows."""
-        return len(self._rows)
-
-    @property
-    def d(self) -> int:
-        """Length of a vector."""
-        return int(self._rows.shape[1])
-
-    @property
     def bytes(self) -> int:
         """Codes and rows."""
         codes = self._codes
         parts = (codes.codes, codes.scales, codes.ids, codes.bounds) if codes is not None else ()
-        return sum(part.nbytes for part in (self._rows, *parts))
+        return sum(part.nbytes for part in (self.rows, *parts))
 
     def search(self, queries: F32, n: int, mask: Mask | None = None, *, threads: int = 1) -> TopN:
         """Pick the n rows with the largest inner products; see `Index.search`."""
         queries = array("queries", queries, np.dtype(np.float32), None, self.d)
         n, codes = positive("n", n), self._codes
         if codes is None or not len(codes.codes):
-            return rescored(queries, self._rows, None, n, mask, threads=threads)
+            return rescored(queries, self.rows, None, n, mask, threads=threads)
+
+        def look(some: F32, many: int, hidden: Mask | None) -> tuple[TopN, Mask]:
+            return scan.bytes_topm(some, codes, self.n, many, hidden, threads=threads)
 
         def wide(some: F32, hidden: Mask | None) -> TopN:
-            many = min(n * self._rerank, self.n)
-            found, answered = scan.bytes_topm(some, codes, self.n, many, hidden, threads=threads)
-            picked = rescored(some, self._rows, found.items, n, None, threads=threads)
-            for row in np.flatnonzero(answered == 0):
-                one = slice(row, row + 1)
-                exact = rescored(some[one], self._rows, None, n, None if hidden is None else hidden[one])
-                picked.items[row], picked.scores[row] = exact.items[0], exact.scores[0]
-            return picked
+            return widened(look, some, self.rows, n, n * self.rerank, hidden, threads=threads)
 
-        return narrow(wide, queries, self._rows, n, mask, int(ALLOWED * self.n), threads=threads)
-
-    @property
-    def rows(self) -> F32:
-        """The vectors (n, d) float32, read-only by convention; NaN rows are never found."""
-        return self._rows
+        return narrow(wide, queries, self.rows, n, mask, int(ALLOWED * self.n), threads=threads)
 
     def with_effort(self, effort: int) -> Self:
         """Return the same index that scores so many rows again for each that is wanted."""
-        return type(self)(self._rows, self._codes, effort)
+        return type(self)(self.rows, self._codes, effort)
 
     def save(self, folder: Path) -> None:
         """Write vectors.npy and the codes."""
@@ -102,8 +82,8 @@ class Int8:
         """Write the same as a part of an index of another kind, which has put its own files there before."""
         codes = self._codes
         parts = {} if codes is None else {key: getattr(codes, key) for key in Sketch.__struct_fields__}
-        card = Card(kind=kind, n=self.n, d=self.d, settings={"rerank": self._rerank, **settings})
-        files.write(folder, card, vectors=self._rows, **parts)
+        card = Card(kind=kind, n=self.n, d=self.d, settings={"rerank": self.rerank, **settings})
+        files.write(folder, card, vectors=self.rows, **parts)
 
     @classmethod
     def load(cls, folder: Path, card: Card) -> Self:

@@ -175,9 +175,9 @@ def load(config: IndexConfig, folder: Path) -> Index:
     """
     card = files.read(folder)
     if card.kind == patched.KIND:
-        return Patched.load(folder, card, load(config, folder / patched.BASE))
+        return Patched.load(folder, card, load(config, folder / files.BASE))
     if card.kind == projected.KIND:
-        return Projected.load(folder, card, load(config, folder / projected.BASE))
+        return Projected.load(folder, card, load(config, folder / files.BASE))
     if config.kind not in {"auto", card.kind}:
         message = f"{folder.name}/index.json: holds {card.kind}, `index.kind` says {config.kind}"
         raise BadArtifact(message, hint="train again")

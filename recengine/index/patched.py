@@ -23,7 +23,6 @@ __all__ = ("KIND", "Patched")
 
 KIND = "patched"
 """In the card of its folder; asked, it is of the kind of what it patches."""
-BASE = "base"
 
 
 class Patched:
@@ -96,13 +95,12 @@ class Patched:
     def save(self, folder: Path) -> None:
         """Write the changed rows and the turn, and the base into a folder of its own."""
         turned = {} if self.turn is None else {"turn": self.turn}
-        files.write(folder, Card(kind=KIND, n=self.n, d=self.d), rows=self.rows, vectors=self._packed.rows, **turned)
-        (folder / BASE).mkdir()
-        self.base.save(folder / BASE)
+        card = Card(kind=KIND, n=self.n, d=self.d)
+        files.write_over(folder, card, self.base, rows=self.rows, vectors=self._packed.rows, **turned)
 
     @classmethod
     def load(cls, folder: Path, card: Card, base: Index) -> Self:
-        """Read what `save` wrote, but for `base`, which the caller has read from `folder / BASE`.
+        """Read what `save` wrote, but for `base`, which the caller has read from `folder / files.BASE`.
 
         Raises
         ------

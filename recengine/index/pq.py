@@ -16,7 +16,7 @@ import numpy as np
 from recengine.errors import BadArtifact
 from recengine.index import files
 from recengine.index.files import Card
-from recengine.index.narrowing import narrow, rescored
+from recengine.index.narrowing import WholeRows, narrow, rescored, widened
 from recengine.index.neighbours import Progress
 from recengine.kernels import array, positive, quantized
 from recengine.kernels.quantized import CODES, SUBS, Quantized
@@ -34,12 +34,10 @@ TURNS, STEPS, LAST = 10, 3, 20
 """Turns of rotation and centroids, k-means rounds of a turn, and of the end."""
 ALLOWED = 1 / 64
 """Of the rows: up to so many allowed ones are scored directly."""
-WORRY = 2.0
-"""Standard deviations of the codes' error that a row may have been underrated by."""
 CHUNK = 65_536
 
 
-class Pq:
+class Pq(WholeRows):
     """Scan all rows in 16 bytes.
 
     Parameters
@@ -52,9 +50,8 @@ class Pq:
     kind = "pq"
 
     def __init__(self, rows: F32, codes: Quantized | None, rerank: int) -> None:
-        self._rows = rows
+        super().__init__(rows, rerank)
         self._codes = codes
-        self._rerank = rerank
 
     @classmethod
     def build(
@@ -87,60 +84,37 @@ class Pq:
         return cls(rows, quantized.lay_out(rotation, centroids, codes, usable), rerank or RERANK)
 
     @property
-    def n(self) -> int:
-        """Rows."""
-        return len(self._rows)
-
-    @property
-    def d(self) -> int:
-        """Length of a vector."""
-        return int(self._rows.shape[1])
-
-    @property
     def bytes(self) -> int:
         """Codes, their tables, and rows."""
         codes = self._codes
         parts = () if codes is None else (codes.codes, codes.ids, codes.norms, codes.centroids, codes.rotation)
-        return sum(part.nbytes for part in (self._rows, *parts))
+        return sum(part.nbytes for part in (self.rows, *parts))
 
     def with_effort(self, effort: int) -> Self:
         """Return the same index that scores so many rows again for each that is wanted."""
-        return type(self)(self._rows, self._codes, effort)
+        return type(self)(self.rows, self._codes, effort)
 
     def search(self, queries: F32, n: int, mask: Mask | None = None, *, threads: int = 1) -> TopN:
         """Pick the n rows with the largest inner products; see `Index.search`."""
         queries = array("queries", queries, np.dtype(np.float32), None, self.d)
         n, codes = positive("n", n), self._codes
         if codes is None:
-            return rescored(queries, self._rows, None, n, mask, threads=threads)
+            return rescored(queries, self.rows, None, n, mask, threads=threads)
+
+        def look(some: F32, many: int, hidden: Mask | None) -> tuple[TopN, Mask]:
+            return quantized.adc_topm(some, codes, self.n, many, hidden, threads=threads)
 
         def wide(some: F32, hidden: Mask | None) -> TopN:
-            items = np.full((len(some), n), -1, np.int32)
-            scores = np.full((len(some), n), np.nan, np.float32)
-            asking, many = np.arange(len(some)), min(max(n, LEAST) * self._rerank, self.n)
-            while len(asking):
-                mine, masked = some[asking], None if hidden is None else hidden[asking]
-                found, answered = quantized.adc_topm(mine, codes, self.n, many, masked, threads=threads)
-                picked = rescored(mine, self._rows, found.items, n, None, threads=threads)
-                items[asking], scores[asking] = picked.items, picked.scores
-                for row in asking[answered == 0]:
-                    one = slice(row, row + 1)
-                    exact = rescored(some[one], self._rows, None, n, None if hidden is None else hidden[one])
-                    items[row], scores[row] = exact.items[0], exact.scores[0]
-                if hidden is None or many >= self.n:
-                    break
-                doubtful = _doubtful(mine, self._rows, found, picked) & (answered != 0)
-                asking, many = asking[doubtful], min(4 * many, self.n)
-            return TopN(items, scores)
+            return widened(look, some, self.rows, n, max(n, LEAST) * self.rerank, hidden, threads=threads)
 
-        return narrow(wide, queries, self._rows, n, mask, int(ALLOWED * self.n), threads=threads)
+        return narrow(wide, queries, self.rows, n, mask, int(ALLOWED * self.n), threads=threads)
 
     def save(self, folder: Path) -> None:
         """Write vectors.npy, the codes and their tables."""
         codes = self._codes
         parts = {} if codes is None else {key: getattr(codes, key) for key in Quantized.__struct_fields__}
-        card = Card(kind=self.kind, n=self.n, d=self.d, settings={"rerank": self._rerank})
-        files.write(folder, card, vectors=self._rows, **parts)
+        card = Card(kind=self.kind, n=self.n, d=self.d, settings={"rerank": self.rerank})
+        files.write(folder, card, vectors=self.rows, **parts)
 
     @classmethod
     def load(cls, folder: Path, card: Card) -> Self:
@@ -163,22 +137,6 @@ class Pq:
         centroids = files.read_array(folder, card, "centroids", np.float32, SUBS, CODES, w)
         norms = files.read_array(folder, card, "norms", np.float32, len(codes))
         return cls(rows, Quantized(rotation, centroids, codes, ids, norms), rerank)
-
-
-def _doubtful(queries: F32, rows: F32, found: TopN, picked: TopN) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Tell which queries may have missed rows: the last candidate, by its codes, is within the error of the n-th pick.
-
-    Recall was measured without a mask. One that hides the best leaves a range of scores where many more rows lie as
-    close together as the codes can tell, and more of them have to be scored again.
-    """
-    doubtful = np.zeros(len(queries), np.bool_)
-    for row in range(len(queries)):
-        given = found.items[row][found.items[row] >= 0]
-        if len(given) == found.items.shape[1] and picked.items[row, -1] >= 0:  # else every allowed row was scored
-            error = rows[given] @ queries[row] - found.scores[row]
-            last = found.scores[row, -1] + error.mean() + WORRY * error.std()
-            doubtful[row] = last > picked.scores[row, -1]
-    return doubtful
 
 
 def _learn(sample: F32, rng: np.random.Generator, threads: int, report: Progress) -> tuple[F32, F32]:

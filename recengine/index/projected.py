@@ -5,7 +5,8 @@ scores are those of the whole rows.
 
 The directions are eigenvectors of X^T X, not centred: of all projections on so many they leave the least of the rows'
 squares behind (Eckart and Young 1936). With P = B B^T, q.x = (B^T q).(B^T x) + ((I - P) q).((I - P) x): what the
-projection gets wrong is at most |(I - P) q| times the largest |(I - P) x|, which is `error`.
+projection gets wrong of a row is at most |(I - P) q| |(I - P) x|. No search ends by that bound, which real vectors come
+nowhere near: how many rows are scored again is measured, and doubted under a mask, as in the other kinds.
 
 Why nothing switches it on by itself: ALS spreads its items over all its factors (Gowalla, 64 factors: half of them hold
 .61 of the squares), and what is kept has to be searched much wider. It pays where vectors come from elsewhere, or have
@@ -20,21 +21,20 @@ import numpy as np
 from recengine.errors import BadArtifact
 from recengine.index import files
 from recengine.index.files import Card
-from recengine.index.narrowing import rescored
+from recengine.index.narrowing import WholeRows, widened
 from recengine.index.neighbours import Index
 from recengine.kernels import array, positive
 from recengine.types import F32, F64, Mask, TopN
 
-__all__ = ("BASE", "KIND", "Projected", "directions", "projected")
+__all__ = ("KIND", "Projected", "directions", "projected")
 
 KIND = "projected"
 """In the card of its folder; asked, it is of the kind of what it narrows."""
-BASE = "base"
 RERANK = 3
 """Rows scored again for each that is wanted, where nothing was measured."""
 
 
-class Projected:
+class Projected(WholeRows):
     """Search `base` by projected queries, and score what it finds by whole vectors.
 
     Parameters
@@ -46,10 +46,9 @@ class Projected:
     """
 
     def __init__(self, rows: F32, basis: F64, base: Index, rerank: int) -> None:
-        self._rows = rows
+        super().__init__(rows, rerank)
         self.basis = basis
         self.base = base
-        self._rerank = rerank
 
     @property
     def kind(self) -> str:
@@ -57,49 +56,34 @@ class Projected:
         return self.base.kind
 
     @property
-    def n(self) -> int:
-        """Rows."""
-        return len(self._rows)
-
-    @property
-    def d(self) -> int:
-        """Length of a whole vector."""
-        return int(self._rows.shape[1])
-
-    @property
     def bytes(self) -> int:
         """The base, the whole rows and the directions."""
-        return self.base.bytes + self._rows.nbytes + self.basis.nbytes
-
-    @property
-    def error(self) -> float:
-        """The largest norm that a row has outside of the directions; times a query's there, it bounds what is lost."""
-        rest = self._rows - projected(self._rows, self.basis) @ self.basis.T
-        return float(np.sqrt(np.nanmax(np.einsum("ij,ij->i", rest, rest), initial=0.0)))
+        return self.base.bytes + self.rows.nbytes + self.basis.nbytes
 
     def with_effort(self, effort: int) -> Self:
         """Return the same index that scores so many rows again for each that is wanted."""
-        return type(self)(self._rows, self.basis, self.base, effort)
+        return type(self)(self.rows, self.basis, self.base, effort)
 
     def search(self, queries: F32, n: int, mask: Mask | None = None, *, threads: int = 1) -> TopN:
         """Pick the n rows with the largest inner products; see `Index.search`."""
         queries, n = array("queries", queries, np.dtype(np.float32), None, self.d), positive("n", n)
-        # one at a time: a product of matrices would round by the size of the batch
-        asked = np.array([query @ self.basis for query in queries.astype(np.float64)], np.float32)
-        many = max(min(n * self._rerank, self.n), n)
-        found = self.base.search(asked.reshape(len(queries), self.base.d), many, mask, threads=threads)
-        return rescored(queries, self._rows, found.items, n, threads=threads)
+
+        def look(some: F32, many: int, hidden: Mask | None) -> tuple[TopN, Mask]:
+            # one at a time: a product of matrices would round by the size of the batch
+            asked = np.array([query @ self.basis for query in some.astype(np.float64)], np.float32)
+            found = self.base.search(asked.reshape(len(some), self.base.d), many, hidden, threads=threads)
+            return found, np.ones(len(some), np.uint8)
+
+        return widened(look, queries, self.rows, n, n * self.rerank, mask, threads=threads)
 
     def save(self, folder: Path) -> None:
         """Write the whole rows and the directions, and the base into a folder of its own."""
-        card = Card(kind=KIND, n=self.n, d=self.d, settings={"rerank": self._rerank, "error": self.error})
-        files.write(folder, card, vectors=self._rows, basis=self.basis)
-        (folder / BASE).mkdir()
-        self.base.save(folder / BASE)
+        card = Card(kind=KIND, n=self.n, d=self.d, settings={"rerank": self.rerank})
+        files.write_over(folder, card, self.base, vectors=self.rows, basis=self.basis)
 
     @classmethod
     def load(cls, folder: Path, card: Card, base: Index) -> Self:
-        """Read what `save` wrote, but for `base`, which the caller has read from `folder / BASE`.
+        """Read what `save` wrote, but for `base`, which the caller has read from `folder / files.BASE`.
 
         Raises
         ------
