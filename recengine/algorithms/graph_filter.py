@@ -18,16 +18,15 @@ Why an item has no weight for itself: what somebody has needs no advocate. The o
 filter, is `svd` with normalised weights: two models that a blend weighs, not one that cannot be measured apart.
 """
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 
-from recengine.algorithms.base import Progress
-from recengine.algorithms.item_weights import ItemWeights, RowsModel
-from recengine.algorithms.similarity import nearest, nearest_of, positive_rows, transposed
+from recengine.algorithms.row_weights import Pairs, RowsModel
+from recengine.algorithms.similarity import positive_rows, transposed
 from recengine.config import GraphFilter as GraphFilterConfig
 from recengine.kernels.knn import Csr
-from recengine.types import F32, F64, I32, Mask, TrainingData
+from recengine.types import F64, TrainingData
 
 __all__ = ("GraphFilter",)
 
@@ -43,45 +42,17 @@ class GraphFilter(RowsModel[GraphFilterConfig]):
 
     kind: ClassVar[str] = "graph_filter"
 
-    def fit(self, data: TrainingData, *, seed: int = 0, threads: int = 0, progress: Progress | None = None) -> Self:
-        """Find the strongest weights of every item. Nothing is random: `seed` changes nothing.
-
-        Cost: one multiply-add for every pair of items in every history; how it grows is measured in bench/growth.py.
-
-        Raises
-        ------
-        EmptyData : no entry has weight > 0.
-        """
-        del seed
-        rows, postings, ones, known = self._space(data)
-        k = self.config.neighbors
-        found = nearest(rows, postings, ones, k, 0.0, threads=threads, progress=progress)
-        self._learned = ItemWeights.of(found, known)
-        return self
-
-    def update(self, data: TrainingData, users: I32, items: I32, *, threads: int = 0) -> Self:  # noqa: ARG002
-        """Find the weights of the changed items again, among all items; see `Incremental.update`.
-
-        The others keep theirs until the next full fit, though degrees that they hold have changed too, as in `ItemKnn`.
-
-        Cost: as `fit`, for the pairs that hold a changed item.
-        """
-        held, model = self._fitted(), type(self)(self.config)
-        rows, postings, ones, known = self._space(data)
-        found = nearest_of(items, rows, postings, ones, self.config.neighbors, 0.0, threads=threads)
-        model._learned = held.replaced(items, found, known)  # noqa: SLF001 - one of ours
-        return model
-
-    def _space(self, data: TrainingData) -> tuple[Csr, Csr, F32, Mask]:
-        """Weigh the entries twice, as histories ask by item and as users answer; then norms, and known items."""
+    def _pairs(self, data: TrainingData) -> Pairs:
         users = positive_rows(data.interactions, self.config.history_limit, self.kind)
         own, degrees = _degrees(users, data.interactions.n_items, self.config.user_exponent)
-        scale = degrees[users.cols]
-        asked = own * scale ** -(0.5 + self.config.history_exponent)
+        scale, asks = degrees[users.cols], self.config.history_exponent
+        asked = own * scale ** -(0.5 + asks)
         rows = transposed(users._replace(values=asked.astype(np.float32)), len(degrees))
         answer = (own * scale ** (self.config.exponent - 0.5)).astype(np.float32)
-        known = (np.diff(rows.indptr) > 0).astype(np.uint8)
-        return rows, users._replace(values=answer), np.ones(len(degrees), np.float32), known
+        known = np.diff(rows.indptr) > 0
+        lean = np.where(known, degrees, 1.0) ** (self.config.exponent + asks)
+        postings, norms = users._replace(values=answer), np.ones(len(degrees), np.float32)
+        return Pairs(rows, postings, norms, 0.0, known.astype(np.uint8), lean)
 
 
 def _degrees(users: Csr, n_items: int, exponent: float) -> tuple[F64, F64]:

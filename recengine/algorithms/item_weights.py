@@ -24,7 +24,7 @@ from recengine.kernels.ridge import sums, sums_at
 from recengine.kernels.topk import topk
 from recengine.types import F32, I32, I64, Bools, Evidence, Mask, Query, TopN
 
-__all__ = ("DenseWeights", "ItemWeights", "RowsModel", "WeightsModel", "entries_of")
+__all__ = ("DenseWeights", "ItemWeights", "Limited", "WeightsModel", "entries_of")
 
 BATCH = 256
 """Rows of dense scores held at a time."""
@@ -41,7 +41,7 @@ class ItemWeights(NamedTuple):
     near: Csr | Renewed
     """Item -> the items it speaks for, best first, with their weights."""
     known: Mask
-    """(n_items,) 1 = had a positive entry in training."""
+    """(n_items,) > 0 where the item had a positive entry in training; of which kind, says who made them."""
 
     @classmethod
     def of(cls, found: Iterable[TopN], known: Mask) -> Self:
@@ -255,15 +255,21 @@ def entries_of(query: Query, key: int, limit: int, weighting: Weighting, known: 
     return held
 
 
-class _Limited(Protocol):
-    @property
-    def name(self) -> str: ...
+class Limited(Protocol):
+    """What is asked of the configuration of every model here."""
 
     @property
-    def history_limit(self) -> int: ...
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def history_limit(self) -> int:
+        """Latest entries of a history that count."""
+        ...
 
 
-C = TypeVar("C", bound=_Limited)
+C = TypeVar("C", bound=Limited)
 W = TypeVar("W", bound=DenseWeights | ItemWeights)
 
 
@@ -313,19 +319,3 @@ class WeightsModel(Generic[C, W]):
     def _entries(self, query: Query) -> tuple[Csr, Bools]:
         """Return how much each history entry speaks, and which rows have one that this model knows (B,)."""
         return entries_of(query, id(self), self.config.history_limit, self._weighting(), self._fitted().known)
-
-
-class RowsModel(WeightsModel[C, ItemWeights]):
-    """One that keeps the strongest weights of every item alone, and nothing else."""
-
-    @classmethod
-    def load(cls, config: C, folder: Path) -> Self:
-        """Read what `save` wrote, memory-mapped.
-
-        Raises
-        ------
-        BadArtifact : a file is missing or damaged.
-        """
-        model = cls(config)
-        model._learned = ItemWeights.load(folder)
-        return model

@@ -1,4 +1,4 @@
-"""Item-KNN: cosine neighbours over sparse rows, found in `fit`, added up when a request comes.
+"""Item-KNN: cosine neighbours over sparse rows, found by `row_weights.RowsModel`, added up when a request comes.
 
 Offline spine: `fit` takes the interactions. Online spine: `recommend` and `score` take a batch of histories. Both
 work on positive evidence alone: an entry with weight <= 0 is no vote, neither for nor against. A score is 0.0 where
@@ -9,16 +9,15 @@ Why a sum and not a weighted mean: for ranking from implicit feedback the count 
 (Deshpande and Karypis 2004, section 4.2; Cremonesi et al. 2010, section 3.2: non-normalised cosine neighbourhood).
 """
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 
-from recengine.algorithms.base import Progress
-from recengine.algorithms.item_weights import ItemWeights, RowsModel
-from recengine.algorithms.similarity import nearest, nearest_of, positive_rows, space_of, transposed
+from recengine.algorithms.row_weights import Pairs, RowsModel
+from recengine.algorithms.similarity import positive_rows, space_of, transposed
 from recengine.config import ItemKnn as ItemKnnConfig
-from recengine.kernels.knn import Csr, Weighting
-from recengine.types import F32, I32, Mask, TrainingData
+from recengine.kernels.knn import Weighting
+from recengine.types import TrainingData
 
 __all__ = ("ItemKnn",)
 
@@ -34,42 +33,12 @@ class ItemKnn(RowsModel[ItemKnnConfig]):
 
     kind: ClassVar[str] = "item_knn"
 
-    def fit(self, data: TrainingData, *, seed: int = 0, threads: int = 0, progress: Progress | None = None) -> Self:
-        """Find every item's neighbours. Nothing is random: `seed` changes nothing.
-
-        Cost: one multiply-add for every pair of items in every history; measured in bench/knn.py.
-
-        Raises
-        ------
-        EmptyData : no entry has weight > 0.
-        """
-        del seed
-        postings, norms, unit, shrinkage, known = self._space(data)
-        k = self.config.neighbors
-        found = nearest(unit, postings, norms, k, shrinkage, threads=threads, progress=progress)
-        self._learned = ItemWeights.of(found, known)
-        return self
-
-    def update(self, data: TrainingData, users: I32, items: I32, *, threads: int = 0) -> Self:  # noqa: ARG002
-        """Find the neighbours of the changed items again, among all items; see `Incremental.update`.
-
-        The others keep theirs: a new item enters the lists of the changed ones, which those who met it also met.
-
-        Cost: as `fit`, for the pairs that hold a changed item; that is less than its share of them, which are popular.
-        """
-        held, model = self._fitted(), type(self)(self.config)
-        postings, norms, unit, shrinkage, known = self._space(data)
-        found = nearest_of(items, unit, postings, norms, self.config.neighbors, shrinkage, threads=threads)
-        model._learned = held.replaced(items, found, known)  # noqa: SLF001 - one of ours
-        return model
-
-    def _space(self, data: TrainingData) -> tuple[Csr, F32, Csr, float, Mask]:
-        """Weigh the items: who has them, norms, unit rows, what is added to denominators, and which have anybody."""
+    def _pairs(self, data: TrainingData) -> Pairs:
         users = positive_rows(data.interactions, self.config.history_limit, self.kind)
         items = transposed(users, data.interactions.n_items)
         space, unit = space_of(items, users.n, self.config.weighting)
         known = (np.diff(items.indptr) > 0).astype(np.uint8)
-        return space.postings, space.norms, unit, self.config.shrinkage * space.square, known
+        return Pairs(unit, space.postings, space.norms, self.config.shrinkage * space.square, known, np.ones(items.n))
 
     def _weighting(self) -> Weighting:
         return self.config.weighting

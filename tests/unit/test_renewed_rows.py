@@ -1,5 +1,6 @@
 """Rows found anew lie over those that stay: the same answers as one layer, the same files where nothing changed."""
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -101,6 +102,43 @@ def test_rows_that_changed_are_those_of_a_fit_from_scratch_and_the_others_those_
             same(stepped.similar_items(rows, 9), other.similar_items(rows, 9))
     again = stepped.update(training_data(rows_of(more), 40), users, changed)
     np.testing.assert_equal(tuple(again._learned.flat()), tuple(stepped._learned.flat()))
+
+
+@pytest.mark.parametrize("neighbors", [3, 9, 60])
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        (ItemKnn, ItemKnnConfig(shrinkage=2.0)),
+        (ItemKnn, ItemKnnConfig(weighting="bm25", shrinkage=0.0)),
+        (GraphFilter, GraphFilterConfig()),
+        (GraphFilter, GraphFilterConfig(exponent=-1.0, history_exponent=0.7)),
+    ],
+)
+def test_new_items_enter_the_rows_of_the_items_in_their_own_and_are_cut_as_a_fit_cuts(kind, config, neighbors):
+    """Against the oracle: old rows, and the weights of the new items as a fit of everything has them, strongest first."""
+    rng = np.random.default_rng(8)
+    met = rng.random((80, 44)) < 0.2
+    met[:, 40:] = False
+    config, wide = (msgspec.structs.replace(config, neighbors=k) for k in (neighbors, 1000))
+    model = kind(config).fit(training_data(rows_of(met), 44))
+    for new in ([40], [41, 42], [41]):  # the last one has been new before
+        users = np.sort(rng.permutation(80)[:9]).astype(np.int32)
+        met[np.ix_(users, new)] = True
+        data, before, which = training_data(rows_of(met), 44), model._learned.flat(), np.array(new, np.int32)
+        model = model.update(data, users, which)
+        whole = kind(wide).fit(data)._learned.near
+        for row in range(44):
+            wanted = dict(zip(*(part.tolist() for part in before.row(row)), strict=True))
+            if row in new:
+                wanted = dict(zip(*(part.tolist() for part in whole.row(row)), strict=True))
+            weakest = min(wanted.values()) if len(wanted) >= neighbors else 0.0
+            for item, weight in zip(*whole.row(row), strict=True):
+                if row not in new and item in new and row in model._learned.near.row(item)[0] and weight > weakest:
+                    wanted[int(item)] = float(weight)
+            best = sorted(wanted.items(), key=lambda pair: (-pair[1], pair[0]))[:neighbors]
+            cols, values = model._learned.near.row(row)
+            assert cols.tolist() == [item for item, _ in best]
+            np.testing.assert_allclose(values, [weight for _, weight in best], rtol=1e-5)
 
 
 def saved(weights, folder):
