@@ -56,6 +56,7 @@ from recengine.errors import ConfigInvalid
 __all__ = (
     "DEFAULT_CANDIDATES",
     "DEFAULT_EVENTS",
+    "FACTORS",
     "RANGES",
     "Alike",
     "Als",
@@ -106,6 +107,8 @@ __all__ = (
 RESERVED = frozenset(("calibration", "demographic", "pinned", "capped", "fill"))
 """Names that replies and reports use for something else, beside the sources'."""
 KINDS = {"model": get_args(ModelConfig), "candidates": get_args(CandidateConfig)}
+FACTORS = (Als, Bpr, FunkSvd, Nmf, Svd)
+"""Models that score by dot products: what `factors` searches."""
 MOST_SOURCES = 28
 """A candidate says in 32 bits who found it; four are for what requests ask for, what fills up, and room."""
 
@@ -169,6 +172,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             if any(isinstance(c, source) for c in self.candidates) and not any(isinstance(m, needed) for m in self.model):
                 kind, model = source.__struct_config__.tag, needed.__struct_config__.tag
                 raise ValueError(f"`[[candidates]]` of kind {kind} needs a `[[model]]` of kind {model}; there is none")
+        if any(isinstance(c, FactorNeighbors) for c in self.candidates) and not any(isinstance(m, FACTORS) for m in self.model):
+            kinds = ", ".join(str(kind.__struct_config__.tag) for kind in FACTORS)
+            raise ValueError(f"`[[candidates]]` of kind factors needs a `[[model]]` with vectors: {kinds}; there is none")
 
     def expected(self, *places: str) -> tuple[Expectation, ...]:
         """List what `[[expect]]` says of any of these: events, items, users, the name of a source."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from recengine.config import Config
+from recengine.config import DEFAULT_CANDIDATES, Config
 from recengine.jobs.protocols import undivided, validation_part
 from recengine.jobs.settings import engine_settings, model_settings
 from recengine.offline import tune
@@ -50,7 +50,8 @@ def tune_files(
     """
     arguments = {"training.at": at, "training.seed": seed, "training.threads": threads}
     model = model_settings(algorithm, {"weight": 1.0})
-    alone = msgspec.structs.replace(engine_settings(config or Config(), arguments), model=(model,))
+    whole = engine_settings(config or Config(), arguments)
+    alone = msgspec.structs.replace(whole, model=(model,), candidates=DEFAULT_CANDIDATES)  # sources may need others
     task = undivided(train, columns, alone.event)
     part = validation_part(task, last_only=False, share=alone.training.validation_share, seed=seed)
     return tune.run(part, alone, model.name, file, trials=trials, resume=resume, progress=progress)

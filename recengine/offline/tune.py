@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from recengine.config import RANGES, Config, Tune
+from recengine.config import DEFAULT_CANDIDATES, RANGES, Config, Tune
 from recengine.durable import digest_of
 from recengine.errors import BadUsage, ConfigInvalid, EmptyData, SourceUnreadable, TrainingFailed
 from recengine.kernels import cores
@@ -231,7 +231,7 @@ def _tried(trial: int, budget: float, settings: Mapping[str, Any], part: Part, c
     score, error = None, ""
     try:
         tried = msgspec.convert(msgspec.to_builtins(model) | changes | {"weight": 1.0}, type(model))
-        alone = msgspec.structs.replace(config, model=(tried,), tune=())
+        alone = msgspec.structs.replace(config, model=(tried,), candidates=DEFAULT_CANDIDATES, tune=())
         users, at = _judges(part, config), config.training.at
         scorer = fit(part.data, alone)[0].members[0].scorer
         lists = of_model(scorer, part, users, at, config, threads=cores(config.training.threads))

@@ -1,17 +1,22 @@
 """`[[candidates]]`: what may be declared, what each source finds, and what the pool is said to hold."""
 
+from itertools import pairwise
+
 import msgspec
 import numpy as np
 import pytest
 
 from recengine import config
+from recengine.algorithms.base import Factors
 from recengine.algorithms.knn import ItemKnn
+from recengine.algorithms.popularity import Popularity
+from recengine.algorithms.registry import ALGORITHMS
 from recengine.algorithms.user_knn import UserKnn
 from recengine.config import BestOfModels, Config, LatestItems, OfSimilarUsers, SimilarToLast
 from recengine.errors import ConfigInvalid
 from recengine.offline.build import Rows, query
 from recengine.offline.pool import PoolTally
-from recengine.retrieval.sources import Asked
+from recengine.retrieval.sources import Asked, Orders, union
 from recengine.retrieval.sources.similar_items import last_liked, similar_to_last
 from recengine.retrieval.sources.similar_users import of_similar_users
 from recengine.types import NO_TIME, Catalogue, Interactions, Pool, TrainingData
@@ -113,6 +118,8 @@ def test_the_pool_is_counted_in_all_by_source_and_by_source_alone():
     [
         ('[[candidates]]\nkind = "similar_users"\n[[model]]\nkind = "popularity"\n', "needs a `\\[\\[model\\]\\]` of kind user_knn"),
         ('[[candidates]]\nkind = "similar_items"\n[[model]]\nkind = "popularity"\n', "needs a `\\[\\[model\\]\\]` of kind item_knn"),
+        ('[[candidates]]\nkind = "factors"\n[[model]]\nkind = "popularity"\n', "needs a `\\[\\[model\\]\\]` with vectors: als"),
+        ('[[candidates]]\nkind = "popular"\n[[candidates]]\nkind = "factors"\n[[model]]\nkind = "ease"\n', "with vectors: als"),
         ('[[candidates]]\nkind = "popular"\n[[candidates]]\nkind = "popular"\n', "names must differ"),
         ('[[candidates]]\nkind = "popular"\nname = "pinned"\n', "cannot be called pinned"),
         ('[[candidates]]\nkind = "popular"\n[[model]]\nkind = "als"\nname = "popular"\n', "cannot be called popular"),
@@ -126,6 +133,21 @@ def test_the_pool_is_counted_in_all_by_source_and_by_source_alone():
 def test_a_declaration_that_cannot_be_is_refused_with_its_reason(text, says):
     with pytest.raises(ConfigInvalid, match=says):
         config.parse(text)
+
+
+def test_the_source_of_factors_asks_for_the_models_that_score_by_dot_products():
+    assert {kind.__struct_config__.tag for kind in config.FACTORS} == {kind for kind, model in ALGORITHMS.items() if issubclass(model, Factors)}
+
+
+def test_a_pool_that_no_source_found_anything_for_is_the_most_popular():
+    orders = Orders(Popularity(config.Popularity()).fit(data()), N_ITEMS, None)
+    mask = np.ones((3, N_ITEMS), np.uint8)
+    mask[0, orders.first(Orders.POPULAR, mask[:1], 1)[0, 0]] = 0
+    pool = union([], orders, mask, limit=5, needed=4)
+    assert pool.names == ("fill",)
+    wanted = orders.first(Orders.POPULAR, mask, 4)
+    assert [sorted(pool.items[a:b]) for a, b in pairwise(pool.indptr)] == [sorted(row) for row in wanted.tolist()]
+    assert len(union([], orders, mask, limit=5, needed=0).items) == 0
 
 
 def test_the_old_section_is_refused_with_what_to_write_and_that_is_right():

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from recengine.config import RANGES, Config, Tune, commented, parse
+from recengine.config import RANGES, Config, FactorNeighbors, Tune, commented, parse
 from recengine.config.tune import FIXED, KINDS, checked
 from recengine.errors import BadUsage, ConfigInvalid, TrainingFailed
 from recengine.jobs.tuning import tune_files
@@ -108,6 +108,14 @@ def test_epochs_are_the_budget_of_models_that_have_some(part, tmp_path, monkeypa
     assert set(asked[9:]) == {9}
 
 
+def test_sources_that_need_other_models_do_not_keep_one_from_being_tuned(part, tmp_path):
+    settings = config([{"kind": "als", "factors": 4, "epochs": 1}, *SEARCHED])
+    settings = msgspec.structs.replace(settings, candidates=(FactorNeighbors(),))
+    report, best = search(part, tmp_path / "t", settings=settings, trials=2)
+    assert report.fits == 2
+    assert best.candidates == settings.candidates
+
+
 def test_what_cannot_be_trained_is_said_and_passed_over(part, tmp_path, monkeypatch):
     trained = tune.fit
 
@@ -180,3 +188,5 @@ def test_files_are_searched_without_a_directory(tmp_path):
     assert [type(model).__struct_config__.tag for model in best.model] == ["item_knn"]
     with pytest.raises(ConfigInvalid):
         tune_files(rows, {}, "nothing", tmp_path / "u", trials=3)
+    sources = Config(candidates=(FactorNeighbors(),))
+    assert tune_files(rows, {}, "item_knn", tmp_path / "v", trials=1, at=5, threads=1, config=sources)[0].fits == 1

@@ -58,8 +58,11 @@ def gather(
 def union(lists: Lists, orders: Orders, mask: Mask, *, limit: int, needed: int, threads: int = 1) -> Pool:
     """Merge lists into a pool.
 
-    Where a row has fewer than `needed`, fill it up along the popular order, which holds every item.
+    Where a row has fewer than `needed`, fill it up along the popular order, which holds every item; so it is where no
+    source had anything at all, as `demographic` alone has nothing for users with a history.
     """
+    if not lists:
+        lists = [("fill", orders.first(orders.POPULAR, mask, needed))]
     indptr, items, sources = merge([found for _, found in lists], limit=limit, n_items=mask.shape[1], threads=threads)
     if len(indptr) > 2 or indptr[-1] < needed:  # one row that has enough, the rule, costs one comparison
         short = np.flatnonzero(np.diff(indptr) < needed)
