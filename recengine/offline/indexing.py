@@ -14,9 +14,9 @@ from recengine.config import Index as IndexConfig
 from recengine.index import Index, Patched, Progress, Projected, build
 from recengine.offline.build import query
 from recengine.retrieval.deployment import Deployment
-from recengine.types import F32, F64, Bools, TrainingData
+from recengine.types import F32, F64, I32, Bools, TrainingData
 
-__all__ = ("REBUILT", "asking", "carried", "indexed", "model_of", "vectors_of")
+__all__ = ("REBUILT", "askers", "asking", "carried", "indexed", "model_of", "vectors_of")
 
 ASKED = 400
 """Users drawn to measure recall with; those without a vector do not count."""
@@ -108,15 +108,22 @@ def _orthogonal(nearly: F64) -> F64:
 
 
 def asking(model: Factors, data: TrainingData, config: Config, n: int = ASKED, *, beyond: bool = False) -> F32:
-    """Return vectors (B, d) float32 of up to `n` users, drawn by the seed, as they would ask.
-
-    `beyond` leaves out those that an index is measured with when it is built, unless hardly any others are left.
-    """
-    order = np.random.default_rng(config.training.seed).permutation(data.users.n)
-    drawn = order[ASKED:] if beyond and len(order) > ASKED + ASKED // 4 else order
-    users = np.sort(drawn[:n]).astype(np.int32)
+    """Return vectors (B, d) float32 of up to `n` of the users that `askers` draws, as they would ask."""
+    users = askers(data.users.n, config.training.seed, n, beyond=beyond)
     found = model.query_vectors(query(data, users, limit=config.serving.history_limit))
     return np.ascontiguousarray(found[np.isfinite(found).all(axis=1)])
+
+
+def askers(users: int, seed: int, n: int, *, beyond: bool) -> I32:
+    """Draw at most `n` of so many users, ascending, from one half of them; `beyond` takes the other half.
+
+    An index is measured with the first half when it is built, and reported on with the other. A user's half does not
+    change when others join. Of few users both take all.
+    """
+    luck = np.random.default_rng(seed).random(users)
+    half = (luck < 0.5) != beyond if users >= 2 * ASKED else np.ones(users, np.bool_)
+    drawn = np.flatnonzero(half)
+    return np.sort(drawn[np.argsort(luck[drawn])][:n]).astype(np.int32)
 
 
 def model_of(deployment: Deployment) -> Factors | None:

@@ -185,3 +185,13 @@ def test_newer_columns_of_a_mask_are_ignored(case, kind):
 def test_a_wrong_argument_is_named(case, kind, ask, name):
     with pytest.raises(ShapeError, match=f"^{name}: expected"):
         ask(case[2][kind], case[1])
+
+
+def test_a_kind_that_misses_its_recall_is_kept_and_the_log_says_so(caplog):
+    vectors, queries = made(3000)
+    kept = index.build(vectors, config.Index(kind="pq", rerank=1, recall=0.995), queries=queries, threads=1)
+    assert kept.kind == "pq"
+    assert "does not reach recall 0.995" in caplog.text
+    caplog.clear()
+    index.build(vectors, config.Index(kind="int8"), queries=queries, threads=1)
+    assert caplog.text == ""

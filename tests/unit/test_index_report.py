@@ -18,7 +18,7 @@ from recengine.errors import BadUsage, EmptyData, NotFitted
 from recengine.index.trials import KINDS, trials
 from recengine.jobs.index_page import drawing, page, said, write
 from recengine.jobs.index_report import IndexReport, Point, report
-from recengine.offline.indexing import ASKED, asking, indexed
+from recengine.offline.indexing import ASKED, askers, asking, indexed
 from recengine.retrieval.deployment import Member, assemble
 from tests.strategies import catalogue, communities
 
@@ -87,6 +87,13 @@ def test_users_who_ask_are_not_those_the_build_measured_with():
     few = communities(60, 40)
     small, config = deployed(data=few)
     assert len(asking(small.factors.scorer, few, config, beyond=True)) <= 60 < ASKED
+
+
+def test_a_user_who_measured_the_build_is_not_asked_after_others_joined():
+    measured = set(askers(2 * ASKED, 0, ASKED, beyond=False).tolist())
+    assert len(measured) > 300
+    for users in (2 * ASKED, 2 * ASKED + 1, 5 * ASKED):
+        assert not measured & set(askers(users, 0, 10 * ASKED, beyond=True).tolist())
 
 
 def test_without_factors_it_says_which_models_have_them(tmp_path):

@@ -56,6 +56,22 @@ def test_a_search_ends_at_the_first_shell_that_can_add_nothing(monkeypatch):
     assert set(found.items[0]) <= set(np.flatnonzero((vectors == queries[0] * 50).all(axis=1)))
 
 
+def test_a_niche_of_short_rows_behind_a_shell_that_adds_nothing_is_found(monkeypatch):
+    monkeypatch.setattr(shells, "LEAST", 200)
+    rng = np.random.default_rng(0)
+
+    def taste(n, axes, length):
+        rows = np.zeros((n, 15))
+        rows[:, axes] = rng.standard_normal((n, 5))
+        return length * rows / np.linalg.norm(rows, axis=1, keepdims=True) * rng.uniform(0.97, 1, (n, 1))
+
+    vectors = np.vstack([taste(600, slice(0, 5), 1.0), taste(1000, slice(5, 10), 0.8), taste(1500, slice(10, 15), 0.6)]).astype(np.float32)
+    queries = (taste(20, slice(10, 15), 1.0) + 0.3 * taste(20, slice(0, 5), 1.0)).astype(np.float32)
+    built = Hnsw.build(vectors, effort=100)
+    assert len(built._graphs) == 3
+    assert recall(built.search(queries, 50), dot_topk(queries, pack(vectors), 50)) >= 0.95
+
+
 @given(st.lists(st.floats(0.001, 100), min_size=1, max_size=400), st.integers(1, 50))
 def test_shells_cover_every_row_once_and_rows_of_one_length_stay_together(norms, least):
     falling = -np.sort(-np.array(norms))
