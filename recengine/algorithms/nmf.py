@@ -18,7 +18,7 @@ from scipy import sparse
 
 from recengine.algorithms import factors
 from recengine.algorithms.base import Progress
-from recengine.algorithms.weighting import How, fold_weights, weighted
+from recengine.algorithms.weighting import How, fold_weights, unscaled, weighted
 from recengine.config import Nmf as NmfConfig
 from recengine.errors import TrainingFailed
 from recengine.kernels import als as dense
@@ -108,7 +108,8 @@ class Nmf(factors.FactorModel[NmfConfig, "_NonNegative"]):
             new = np.zeros_like(targets)
             _solve(dense.gram(known, threads=team).astype(np.float32), targets, new, config, FOLD_SWEEPS, team)
             vectors[fresh], entry[fresh] = new * what.scale[fresh, None], what.entry[fresh]
-        gram = dense.gram(np.nan_to_num(vectors / what.scale[:, None]), threads=team).astype(np.float32)
+        plain = np.nan_to_num(unscaled(vectors, entry, config.weighting))
+        gram = dense.gram(plain, threads=team).astype(np.float32)
         fold = _NonNegative(entry, gram if len(fresh) else learned.fold.gram, config)
         folded = factors.refolded(folded, fold, vectors, rows, users, team)
         return type(self)(config, factors.Learned(folded, vectors, fold))

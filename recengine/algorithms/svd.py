@@ -17,7 +17,7 @@ from scipy import sparse
 
 from recengine.algorithms import factors
 from recengine.algorithms.base import Progress
-from recengine.algorithms.weighting import How, fold_weights, weighted
+from recengine.algorithms.weighting import How, fold_weights, unscaled, weighted
 from recengine.config import Svd as SvdConfig
 from recengine.errors import TrainingFailed
 from recengine.kernels import als as dense
@@ -105,8 +105,7 @@ class Svd(factors.FactorModel[SvdConfig, "_Projection"]):
         if len(fresh):
             theirs = what.matrix[:, fresh].tocsc()
             touched = what.matrix[np.unique(theirs.indices)]
-            plain = np.asarray(vectors / what.scale[:, None], dtype=np.float32)
-            spread = kernel.product(plain, *_csr(touched), threads=team)
+            spread = kernel.product(unscaled(vectors, entry, how), *_csr(touched), threads=team)
             turned = touched[:, fresh].T.tocsr()
             sums = kernel.product(spread, *_csr(turned), threads=team)
             with np.errstate(divide="ignore", invalid="ignore"):

@@ -13,7 +13,7 @@ from recengine.algorithms.liked import liked
 from recengine.algorithms.similarity import strength
 from recengine.types import F32, I32, Bools, Interactions
 
-__all__ = ("How", "Weighted", "fold_weights", "weighted")
+__all__ = ("How", "Weighted", "fold_weights", "unscaled", "weighted")
 
 How: TypeAlias = Literal["plain", "tfidf", "bm25", "normalized"]
 
@@ -77,6 +77,14 @@ def fold_weights(history: Interactions, entry: F32, how: How) -> F32:
         known = items < len(entry)
         return np.where(known, weights * entry[np.where(known, items, 0)], np.float32(0)).astype(np.float32)
     return np.asarray(weights * entry[items], dtype=np.float32)
+
+
+def unscaled(vectors: F32, entry: F32, how: How) -> F32:
+    """Return items' vectors in the matrix' own space: without the `scale` that went with their `entry` when learned.
+
+    Why not `scale` as it is now: an item that was learned before has met more people since.
+    """
+    return np.asarray(vectors * np.sqrt(entry)[:, None], dtype=np.float32) if how == "normalized" else vectors
 
 
 def _dampened(weights: F32, how: How) -> F32:

@@ -8,6 +8,7 @@ from scipy import sparse
 
 from recengine.algorithms.base import Factors, Incremental
 from recengine.algorithms.nmf import Nmf, factorised
+from recengine.algorithms.weighting import weighted
 from recengine.config import Nmf as Config
 from recengine.errors import BadArtifact, EmptyData, TrainingFailed
 from recengine.kernels import sparse as kernel
@@ -93,6 +94,23 @@ def test_an_update_gives_new_users_and_items_vectors_and_leaves_the_rest_alone()
     assert (likest % 3 == fresh[:, None] % 3).mean() > 0.9
     top = after.recommend(query(matrix, np.arange(110, 120), 0), 5, np.ones((10, 60), np.uint8))
     assert (top.items % 3 == np.arange(110, 120)[:, None] % 3).mean() > 0.9
+
+
+@pytest.mark.parametrize("how", ["plain", "tfidf", "normalized"])
+def test_items_that_have_grown_are_folded_against_as_they_were_learned(how):
+    """A chain of increments in which known items double, and each brings a new one."""
+    grown = np.abs(taste(120, 60))
+    old = grown.copy()
+    old[60:, :15], old[:, 58:] = 0, 0
+    model = Nmf(Config(factors=3, epochs=200, weighting=how)).fit(training(old))
+    parts = np.nan_to_num(model.item_factors() / weighted(training(old).interactions, how, "nmf").scale[:, None])
+    for first, last, new in ((60, 90, 58), (90, 120, 59)):
+        old[first:last, :15], old[:, new] = grown[first:last, :15], grown[:, new]
+        changed = np.append(np.arange(15), new).astype(np.int32)
+        model = model.update(training(old), np.arange(120, dtype=np.int32), changed)
+        parts[new] = model.item_factors()[new] / weighted(training(old).interactions, how, "nmf").scale[new]
+        gram = parts.T.astype(np.float64) @ parts
+        np.testing.assert_allclose(model._learned.fold.gram, gram, rtol=1e-4, atol=1e-5 * gram.max())
 
 
 def test_more_factors_than_rank_and_a_single_row_are_answered():

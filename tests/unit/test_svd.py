@@ -8,6 +8,7 @@ from scipy import sparse
 
 from recengine.algorithms.base import Factors, Incremental
 from recengine.algorithms.svd import Svd, truncated
+from recengine.algorithms.weighting import weighted
 from recengine.config import Svd as Config
 from recengine.errors import BadArtifact, EmptyData, TrainingFailed
 from recengine.kernels import sparse as kernel
@@ -96,6 +97,23 @@ def test_an_update_gives_new_users_and_items_vectors_and_leaves_the_rest_alone()
     assert (top.items % 3 == np.arange(110, 120)[:, None] % 3).mean() > 0.9
     again = after.update(training(matrix), changed, fresh)
     np.testing.assert_array_equal(again.item_factors(), after.item_factors())
+
+
+@pytest.mark.parametrize("how", ["plain", "tfidf", "normalized"])
+def test_a_new_item_is_projected_on_the_vectors_as_they_were_learned_though_items_have_grown(how):
+    grown = np.abs(taste(120, 60))
+    old = grown.copy()
+    old[60:, :15], old[:, 59] = 0, 0  # fifteen items double
+    model = Svd(Config(factors=3, iterations=20, weighting=how)).fit(training(old))
+    space = weighted(training(old).interactions, how, "svd")
+    v = np.nan_to_num(model.item_factors() / space.scale[:, None]).astype(np.float64)
+    changed = np.append(np.arange(15), 59).astype(np.int32)
+    after = model.update(training(grown), np.arange(120, dtype=np.int32), changed)
+    now = weighted(training(grown).interactions, how, "svd")
+    a = now.matrix.toarray().astype(np.float64)
+    sigma = model._learned.fold.spectrum[:3].astype(np.float64)
+    wanted = (v.T @ (a.T @ a[:, 59]))[:3] / sigma * now.scale[59]
+    np.testing.assert_allclose(after.item_factors()[59, :3], wanted, rtol=1e-3, atol=1e-4 * np.abs(wanted).max())
 
 
 def test_more_factors_than_rank_and_a_single_row_are_answered():
