@@ -139,8 +139,8 @@ def verify(folder: Path) -> Manifest:
     return manifest
 
 
-def seal(folder: Path, version: str, about: About) -> None:
-    """Flush and hash every file of `folder`, then write the manifest that names them.
+def seal(folder: Path, version: str, about: About) -> Manifest:
+    """Flush and hash every file of `folder`, then write the manifest that names them; returns it.
 
     Cost: one read of everything.
 
@@ -165,6 +165,7 @@ def seal(folder: Path, version: str, about: About) -> None:
     flush(folder / MANIFEST)
     for parent in {folder, *(path for path in folder.rglob("*") if path.is_dir())}:
         flush(parent)
+    return manifest
 
 
 def read_manifest(folder: Path) -> Manifest:

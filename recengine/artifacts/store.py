@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from recengine.artifacts.manifest import NAME, About, Manifest, read_manifest, seal, verify
+from recengine.artifacts.shared import hold_shared
 from recengine.durable import flush
 from recengine.errors import BadArtifact, UnknownVersion
 
@@ -85,6 +86,10 @@ class ArtifactStore:
         """Write a new version: `write` fills an empty folder; returns the version's name. It is not yet live.
 
         Whatever goes wrong, an interrupt included, nothing is left behind. Cost: every file is flushed and read once.
+
+        Raises
+        ------
+        BadArtifact : a file that it shares with an earlier version is no longer what that one has sealed.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         version = self._next_name()
@@ -93,7 +98,8 @@ class ArtifactStore:
         try:
             aside.mkdir()
             write(aside)
-            seal(aside, version, about)
+            files = seal(aside, version, about).files
+            hold_shared(aside, files, (self.folder / name for name in self.list_versions()))
             aside.rename(self.folder / version)
             flush(self.folder)
         finally:

@@ -176,6 +176,42 @@ def test_damage_is_named_and_never_goes_live(store, damage, place):
     assert store.current() == good
 
 
+def test_damage_that_came_after_the_load_is_not_sealed_into_the_version_that_shares_the_file(store):
+    first, second = publish(store), publish(store)
+    (items,) = read_arrays(store.open(second) / "als", "items")
+    damage_flip(store.folder / second)
+
+    def increment(folder: Path) -> None:
+        (folder / "als").mkdir()
+        write_arrays(folder / "als", items=items)
+        assert (folder / "als" / "items.npy").samefile(store.folder / second / "als" / "items.npy")
+
+    with pytest.raises(BadArtifact, match=f"^{second}/als/items.npy.*new version"):
+        store.publish(increment, About())
+    assert store.list_versions() == (second, first)
+    assert leftovers(store) == []
+
+
+def test_a_chain_of_versions_shares_a_file_that_none_of_them_has_damaged(store):
+    version = publish(store)
+    for _ in range(3):
+        (counts,) = read_arrays(store.open(version), "counts")
+        version = store.publish(lambda folder, counts=counts: write_arrays(folder, counts=counts), About())
+    assert (store.folder / version / "counts.npy").stat().st_nlink == 4
+    for each in store.list_versions():
+        store.open(each)
+
+
+def test_a_file_is_not_shared_with_a_version_whose_manifest_is_damaged(store):
+    version = publish(store)
+    (items,) = read_arrays(store.open(version) / "als", "items")
+    damage_manifest_metric(store.folder / version)
+    with pytest.raises(BadArtifact, match=f"^{version}/manifest.json"):
+        store.publish(lambda folder: write_arrays(folder, items=items), About())
+    assert store.list_versions() == (version,)
+    publish(store)
+
+
 def test_a_folder_under_another_versions_name_is_refused(store):
     version = publish(store)
     moved = (store.folder / version).rename(store.folder / "20200101-000000-abcd")
