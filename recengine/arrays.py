@@ -31,7 +31,7 @@ def write_arrays(folder: Path, **arrays: npt.NDArray[Any]) -> None:
     for name, array in arrays.items():
         if _linked(array, folder / f"{name}.npy"):
             continue
-        # False: an array of objects is refused here, and not written as code that a reader would run
+        # an object array would be pickled, and to read one is to run it
         np.save(folder / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)
 
 
@@ -78,7 +78,7 @@ def _linked(array: npt.NDArray[Any], target: Path) -> bool:
 
 def _mapped(folder: Path, name: str) -> npt.NDArray[Any]:
     try:
-        # False: a file that holds objects is refused; to load those runs what stands in it
+        # an object array would have been pickled, and to read one is to run it
         mapped = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as err:
         raise BadArtifact(f"{folder.name}/{name}.npy: expected a numpy array: {err}", hint=_AGAIN) from err
