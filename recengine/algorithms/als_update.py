@@ -62,8 +62,9 @@ def solved_again(
     lengths, degrees = np.diff(rows.indptr), np.bincount(rows.items, minlength=rows.n_items)
     left, right = _grown(held.users, rows.n_users), _grown(held.items, rows.n_items)
     new = np.arange(len(held.items), rows.n_items)  # an item and a user that know only each other need a start
+    # what pads the width comes first, eigenvalues rising: there, a new item would be a direction of its own
     start = np.random.default_rng(len(held.items)).standard_normal((len(new), config.factors), dtype=np.float32)
-    right[new, : config.factors] = start * np.float32(config.init_std / config.factors**0.5)
+    right[new, right.shape[1] - config.factors :] = start * np.float32(config.init_std / config.factors**0.5)
     right[degrees == 0] = 0.0
     of_users, of_items = _Rows(config, users, *_taken(rows, users)), _Rows(config, items, *_columns(rows, items))
     with_items, with_users = int(np.count_nonzero(degrees)), int(np.count_nonzero(lengths))

@@ -14,7 +14,7 @@ from tests.laws.test_laws import maker
 
 GROUPS, USERS, ITEMS = 4, 200, 60
 HOW = {
-    "als": {"factors": 16, "epochs": 5},
+    "als": {"factors": 8, "epochs": 5},
     "bpr": {"factors": 16, "epochs": 100},
     "ease": {"inverse": "sparse", "regularization": 10.0},
     "nmf": {"factors": 8, "epochs": 50},
