@@ -156,8 +156,8 @@ class FunkSvd:
         fresh = items[np.isnan(y[items, 0])]
         picked = np.flatnonzero(np.isin(what, fresh) & ~np.isnan(x[who, 0]))
         picked = picked[np.argsort(what[picked], kind="stable")]
-        for item in np.unique(what[picked]):
-            mine = picked[what[picked] == item]
+        solvable, begins = np.unique(what[picked], return_index=True)
+        for item, mine in zip(solvable.tolist(), np.split(picked, begins[1:]), strict=False):
             z = x[who[mine]].astype(np.float64)
             targets = values[mine] - z[:, k]
             z[:, k], z[:, k + 1] = 0.0, 1.0

@@ -95,6 +95,22 @@ def test_an_update_rates_new_users_and_items():
         assert np.sqrt(np.square(found - truth)[part].mean()) < 0.9 * truth[part].std()
 
 
+def test_an_update_solves_each_new_item_from_its_own_ratings_alone():
+    """Nothing a new item gets depends on which others are new: one by one is all at once; one without ratings has none."""
+    matrix, _ = tastes(90, 40)
+    matrix[:, 33] = 0
+    model = FunkSvd(Config(factors=4, epochs=30)).fit(rated(matrix[:, :30]))
+    fresh = np.arange(30, 40, dtype=np.int32)
+    at_once = model.update(rated(matrix), np.arange(0, dtype=np.int32), fresh).item_factors()
+    for item in fresh:
+        alone = np.where(np.isin(np.arange(40), [*range(30), item]), matrix, 0)
+        one = model.update(rated(alone), np.arange(0, dtype=np.int32), np.array([item])).item_factors()
+        np.testing.assert_array_equal(one[item], at_once[item])
+        assert np.isnan(at_once[item, 0]) == (item == 33)
+    nobody = np.arange(0, dtype=np.int32)
+    np.testing.assert_array_equal(model.update(rated(matrix[:, :30]), nobody, nobody).item_factors(), model.item_factors())
+
+
 def test_constant_ratings_and_a_single_one_are_predicted_as_they_are():
     for matrix in (np.full((4, 5), 3.0), np.array([[2.0]]), np.array([[4.0], [4.0]])):
         model = FunkSvd(Config()).fit(rated(matrix))
