@@ -74,6 +74,14 @@ def checkerboard(n=30):
     return training_data(rows, n)
 
 
+def widened(data, users, items):
+    """Append so many users and items without an entry."""
+    old = data.interactions
+    flat = list(zip(old.items.tolist(), old.weights.tolist(), old.times.tolist(), strict=True))
+    rows = [flat[old.indptr[u] : old.indptr[u + 1]] for u in range(old.n_users)]
+    return training_data([*rows, *([] for _ in range(users))], old.n_items + items)
+
+
 def query(data, users, *, changed=0, histories=None):
     """Ask for `users` (rows, -1 = never seen) with the histories of the training data, or with `histories` (lists of items)."""
     learned = data.interactions

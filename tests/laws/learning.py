@@ -104,6 +104,16 @@ def law_a_folder_that_lacks_a_file_is_refused(make, data):
                 file.write_bytes(content)
 
 
+def law_users_and_items_without_entries_change_no_score(make, data):
+    """Visitors and stock that nobody touched say nothing of the rest."""
+    n_items = data.interactions.n_items
+    alone, among = (
+        score_matrix(fitted(make, learned), asked(data), learned.interactions.n_items)[:, :n_items]
+        for learned in (data, make_data.widened(data, 13, 9))
+    )
+    np.testing.assert_allclose(among, alone, rtol=1e-4, atol=1e-5 * np.nan_to_num(np.abs(alone)).max())
+
+
 def law_inputs_are_only_read(make, data):
     """Read-only arrays are accepted, and nothing that was given is changed."""
     query = asked(data)

@@ -1,4 +1,5 @@
-"""What an increment owes to whatever is new, whichever algorithm takes it: a new item that many met is recommended."""
+"""What an increment owes to whatever is new, whichever algorithm takes it: a new item that many met is recommended,
+and what nothing happened to scores as it did."""
 
 import tempfile
 from pathlib import Path
@@ -9,8 +10,8 @@ import pytest
 from recengine.algorithms.base import Incremental
 from recengine.algorithms.registry import ALGORITHMS
 from tests import strategies as make_data
-from tests.laws.asking import fitted
-from tests.laws.test_laws import maker
+from tests.laws.asking import asked, fitted, score_matrix
+from tests.laws.test_laws import PRESENT, ids, maker
 
 GROUPS, USERS, ITEMS = 4, 200, 60
 HOW = {
@@ -56,3 +57,18 @@ def test_a_new_item_that_many_met_is_recommended_to_who_is_like_them(kind, at_fi
             model = type(model).load(model.config, Path(folder))
             share = share_of_lists(model, data, others, ITEMS)
     assert share >= 0.6, "a fit from scratch has it in 0.6 (bpr) to 1.0 of the lists"
+
+
+def learns(variant):
+    return variant[0] != "bpr" and isinstance(maker(*variant)(), Incremental)  # bpr takes a few epochs over everything
+
+
+@pytest.mark.parametrize("variant", [variant for variant in PRESENT if learns(variant)], ids=ids)
+def test_new_users_and_items_without_entries_change_no_score(variant):
+    data, nobody = make_data.communities(), np.empty(0, np.int32)
+    model, n_items = fitted(maker(*variant), data), data.interactions.n_items
+    more = model.update(make_data.widened(data, 13, 9), nobody, nobody, threads=1)
+    before, after = score_matrix(model, asked(data), n_items), score_matrix(more, asked(data), n_items + 9)
+    np.testing.assert_allclose(after[:, :n_items], before, rtol=1e-4, atol=1e-5 * np.nan_to_num(np.abs(before)).max())
+    if variant[0] != "popularity":  # what nobody met is the least popular of all, which is a score
+        assert np.isnan(after[:, n_items:]).all()

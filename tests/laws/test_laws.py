@@ -52,9 +52,15 @@ PRESENT = [(kind, how) for kind, how in [*VARIANTS, *MISSING] if kind in ALGORIT
 DIAGONAL = "the_withheld_diagonal_comes_first"
 """Brings its own data, and asks for all neighbours and the whole history: only the default settings have them."""
 
+EMPTY = "users_and_items_without_entries_change_no_score"
+
 OPT_OUTS: dict[tuple[str, str], str] = {
     ("popularity", DIAGONAL): "popularity gives everybody the same order",
     ("funk_svd", DIAGONAL): "it predicts ratings, and all ratings on the board are the same",
+    ("funk_svd", EMPTY): "the numbers that an item starts from are drawn after those of all users",
+    ("nmf", EMPTY): "the numbers that an item starts from are drawn after those of all users",
+    ("bpr", EMPTY): "the numbers that an item starts from are drawn after those of all users",
+    ("neural_cf", EMPTY): "negatives are drawn from all items",
 }
 """(kind, law): why this algorithm need not obey it."""
 

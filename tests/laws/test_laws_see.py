@@ -192,6 +192,11 @@ class Tires(Popularity):
         return TopN(top.items, top.scores - np.float32(self.asked))
 
 
+class CountsTheEmpty(Popularity):
+    def score(self, query, indptr, items, *, threads=1):
+        return super().score(query, indptr, items) / np.float32(len(self._learned.scores))
+
+
 BREACHES = {
     "answers_are_well_formed": WorstFirst,
     "picks_are_allowed": IgnoresTheMask,
@@ -216,6 +221,7 @@ BREACHES = {
     "an_explanation_adds_up_to_the_score": Boasts,
     "the_withheld_diagonal_comes_first": Popularity,
     "progress_reaches_its_end": Counts,
+    "users_and_items_without_entries_change_no_score": CountsTheEmpty,
     "similar_items_are_well_formed": Alike,
     "an_item_newer_than_training_is_like_nothing": Alike,
     "similar_users_are_well_formed": Alike,
