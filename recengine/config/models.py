@@ -3,6 +3,7 @@
 The Structs live here and not beside the algorithms, so that the tagged union needs no import upwards and one file is the manual.
 """
 
+import math
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
@@ -19,7 +20,17 @@ Epochs = Annotated[int, Meta(ge=1, le=10_000)]
 Factors = Annotated[int, Meta(ge=1, le=2048, description="length of the vectors")]
 
 
-class Als(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="als"):
+class Finite(msgspec.Struct, frozen=True):
+    """Settings that refuse infinity, which TOML can write and no range of a type excludes."""
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{name} must be a finite number, got {value}")
+
+
+class Als(Finite, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="als"):
     """Implicit matrix factorisation (Hu, Koren, Volinsky 2008; Rendle et al. 2021)."""
 
     name: Name = "als"
@@ -40,7 +51,7 @@ class Als(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     init_std: Annotated[float, Meta(gt=0, description="spread of the start; divided by sqrt(factors)")] = 0.1
 
 
-class Bpr(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="bpr"):
+class Bpr(Finite, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="bpr"):
     """Matrix factorisation that ranks pairs (Rendle et al. 2009), by gradient steps over disjoint blocks of users and items."""
 
     name: Name = "bpr"
@@ -56,7 +67,7 @@ class Bpr(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     popularity_exponent: Annotated[float, Meta(ge=0, le=1, description="negatives are drawn by popularity ** this; 0 = uniform")] = 0.0
 
 
-class Svd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="svd"):
+class Svd(Finite, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="svd"):
     """Truncated singular value decomposition: PureSVD (Cremonesi et al. 2010), randomized (Halko, Martinsson, Tropp 2011)."""
 
     name: Name = "svd"
@@ -69,7 +80,7 @@ class Svd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     iterations: Annotated[int, Meta(ge=0, le=100, description="power iterations")] = 4
 
 
-class FunkSvd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="funk_svd"):
+class FunkSvd(Finite, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="funk_svd"):
     """Explicit ratings: biases and factors by gradient descent (Funk 2006; Koren, Bell, Volinsky 2009). It predicts ratings; it is not made to rank."""
 
     name: Name = "funk_svd"
@@ -82,7 +93,7 @@ class FunkSvd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     regularization: Annotated[float, Meta(ge=0, description="L2 on vectors and biases, a rating")] = 0.1
 
 
-class Nmf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="nmf"):
+class Nmf(Finite, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="nmf"):
     """Non-negative matrix factorisation by coordinate descent (Cichocki and Phan 2009; Hsieh and Dhillon 2011)."""
 
     name: Name = "nmf"
@@ -97,7 +108,7 @@ class Nmf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     tolerance: Annotated[float, Meta(ge=0, description="stop when a sweep lowers the loss by less than this share")] = 1e-4
 
 
-class Ease(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="ease"):
+class Ease(Finite, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="ease"):
     """Linear item-item weights in closed form (Steck 2019); sparse approximate inverse for large catalogues (after Spisak et al. 2023, SANSA)."""
 
     name: Name = "ease"
@@ -111,7 +122,7 @@ class Ease(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     history_limit: Annotated[Positive, Meta(description="latest items of a user that count, in training and serving")] = 1000
 
 
-class GraphFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="graph_filter"):
+class GraphFilter(Finite, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="graph_filter"):
     """Low-pass filter on the normalised graph of users and items, without training (Shen et al. 2021, GF-CF)."""
 
     name: Name = "graph_filter"
@@ -125,7 +136,7 @@ class GraphFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     history_limit: Annotated[Positive, Meta(description="latest items of a user that count, in training and serving")] = 1000
 
 
-class ItemKnn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="item_knn"):
+class ItemKnn(Finite, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="item_knn"):
     """Cosine neighbours of items over sparse rows (Sarwar et al. 2001; Deshpande and Karypis 2004)."""
 
     name: Name = "item_knn"
@@ -138,7 +149,7 @@ class ItemKnn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     history_limit: Annotated[Positive, Meta(description="latest items of a user that count, in training and serving")] = 500
 
 
-class UserKnn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="user_knn"):
+class UserKnn(Finite, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="user_knn"):
     """Cosine neighbours of users over sparse rows (Resnick et al. 1994)."""
 
     name: Name = "user_knn"
@@ -151,7 +162,7 @@ class UserKnn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     history_limit: Annotated[Positive, Meta(description="latest items of a user that count, in training and serving")] = 500
 
 
-class NeuralCf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="neural_cf"):
+class NeuralCf(Finite, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="neural_cf"):
     """Product of embeddings and a perceptron (He et al. 2017), started from ALS; trained with the extra `train`, scored by ONNX Runtime."""
 
     name: Name = "neural_cf"
@@ -171,7 +182,7 @@ class NeuralCf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     shortlist: Annotated[Positive, Meta(description="candidates it scores, the best by the dot products it started from; the others are not scored")] = 200
 
 
-class Popularity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="popularity"):
+class Popularity(Finite, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="popularity"):
     """All-time, trending, latest and per-category popularity."""
 
     name: Name = "popularity"

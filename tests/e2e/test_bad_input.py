@@ -161,6 +161,7 @@ def test_learned_as_typed_and_asked_for_nobody_known(run, shop, tmp_path):
         ('[[event]]\ntype = "rate"\nvalue_neutral = 1.0\nvalue_full = inf', "value_full of 'rate' must be a finite number, got inf"),
         ('[[model]]\nkind = "als"\nfactors = 0', "$.model[0].factors"),
         ('[[model]]\nkind = "bpr"\nlearning_rate = nan', "$.model[0].learning_rate"),
+        ('[[model]]\nkind = "ease"\nregularization = inf', "regularization must be a finite number, got inf - at `$.model[0]`"),
     ],
 )
 def test_a_setting_that_is_no_number_is_refused_by_its_place(run, tmp_path, line, place):
