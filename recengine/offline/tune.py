@@ -13,12 +13,12 @@ stopped goes on where it was.
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 
-from recengine.config import DEFAULT_CANDIDATES, RANGES, Config, Tune
+from recengine.config import DEFAULT_CANDIDATES, RANGES, Config, EventType, Tune
 from recengine.durable import digest_of
 from recengine.errors import BadUsage, ConfigInvalid, EmptyData, SourceUnreadable, TrainingFailed
 from recengine.kernels import cores
@@ -30,6 +30,8 @@ from recengine.offline.train import Progress, fit
 from recengine.types import Interactions
 
 __all__ = ("ETA", "Trial", "TuneReport", "run", "sampled")
+
+T = TypeVar("T")
 
 ETA = 3
 """One in so many goes on to so many times the budget."""
@@ -76,6 +78,8 @@ class _Head(msgspec.Struct, frozen=True, kw_only=True):
 
     model: dict[str, Any]
     ranges: tuple[Tune, ...]
+    event: tuple[EventType, ...]
+    category: str
     data: str
     seed: int
     at: int
@@ -119,6 +123,8 @@ def run(
     head = _Head(
         model=msgspec.to_builtins(model),
         ranges=ranges,
+        event=config.event,
+        category=config.serving.category,
         data=_fingerprint(part),
         seed=config.training.seed,
         at=config.training.at,
@@ -272,13 +278,29 @@ def _shared(part: Part, share: float, seed: int) -> Part:
 
 
 def _fingerprint(part: Part) -> str:
-    rows, targets = part.data.interactions, part.targets
-    arrays = (rows.indptr, rows.items, rows.weights, targets.users, targets.indptr, targets.items)
-    return digest_of("".join(digest_of(np.ascontiguousarray(array).tobytes()) for array in arrays).encode())
+    """Hash all that a trial learns from and is judged by; cost: one pass over it."""
+    data, targets = part.data, part.targets
+    rows = data.interactions
+    arrays = [rows.indptr, rows.items, rows.weights, rows.times, rows.values]
+    arrays += [targets.users, targets.indptr, targets.items]
+    named: list[Any] = [data.as_of]
+    for catalogue in (data.items, data.users):
+        arrays += [catalogue.available, catalogue.since]
+        for name, column in sorted(catalogue.columns.items()):
+            named += [name, column.kind, column.labels]
+            arrays += [column.data, column.indptr]
+    return digest_of(msgspec.json.encode([named, [_hashed(array) for array in arrays]]))
+
+
+def _hashed(array: Any) -> str | None:
+    if array is None:
+        return None
+    texts = array.dtype == object
+    return digest_of(msgspec.json.encode(array.tolist()) if texts else np.ascontiguousarray(array).tobytes())
 
 
 def _known(file: Path, head: _Head, *, resume: bool) -> dict[tuple[int, float], Trial]:
-    """Read the trials in `file`, or begin it."""
+    """Read the trials in `file`, or begin it; of what is no file of trials nothing is touched."""
     first = msgspec.json.encode(head, order="deterministic")
     try:
         if not file.exists():
@@ -286,19 +308,43 @@ def _known(file: Path, head: _Head, *, resume: bool) -> dict[tuple[int, float], 
             return {}
         if not resume:
             raise BadUsage(f"{file}: is there already", hint="--resume goes on with it; --file names another one")
-        with file.open("rb") as opened:
-            lines = opened.read().split(b"\n")
-        torn = lines.pop()  # what a crash left of a line; empty where there was none
-        if torn:
+        *lines, torn = file.read_bytes().split(b"\n")  # what a crash left of a line; empty where there was none
+        if lines:
+            _of_search(file, lines[0], first)
+            known = [_read(file, number, line, Trial) for number, line in enumerate(lines[1:], 2)]
+        elif first.startswith(torn):
+            lines, known = [first], []
+        else:
+            raise _damaged(file, 1)
+        if torn or len(lines) == 1:
             file.write_bytes(b"".join(line + b"\n" for line in lines))
-        if not lines or lines[0] != first:
-            raise BadUsage(f"{file}: is of another search", hint="model, ranges, data, seed, cut-off or trials differ")
-        known = [msgspec.json.decode(line, type=Trial) for line in lines[1:]]
-    except (OSError, msgspec.DecodeError) as err:
-        if isinstance(err, BadUsage):
-            raise
+    except OSError as err:
         raise SourceUnreadable(f"{file}: {err}", hint="--file names another one") from err
     return {(trial.trial, trial.budget): trial for trial in known}
+
+
+def _of_search(file: Path, line: bytes, first: bytes) -> None:
+    """See that `line`, the first of `file`, is `first`, that of the search that asks."""
+    if line == first:
+        return
+    found = _read(file, 1, line, dict[str, Any])
+    if not {"model", "ranges", "data", "seed"} <= found.keys():
+        raise _damaged(file, 1)
+    asked = msgspec.json.decode(first)
+    differ = [name for name in asked if found.get(name) != asked[name]] or ["how it is written"]
+    what = f"{file}: is of another search; not the same: {', '.join(differ)}"
+    raise BadUsage(what, hint="--file names another one")
+
+
+def _read(file: Path, number: int, line: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(line, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as err:
+        raise _damaged(file, number) from err
+
+
+def _damaged(file: Path, number: int) -> SourceUnreadable:
+    return SourceUnreadable(f"{file}, line {number}: not a trial file, or damaged", hint="--file names another one")
 
 
 def _append(file: Path, trial: Trial) -> None:

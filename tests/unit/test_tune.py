@@ -8,9 +8,10 @@ import pytest
 
 from recengine.config import RANGES, Config, FactorNeighbors, Tune, commented, parse
 from recengine.config.tune import FIXED, KINDS, checked
-from recengine.errors import BadUsage, ConfigInvalid, TrainingFailed
+from recengine.errors import BadUsage, ConfigInvalid, SourceUnreadable, TrainingFailed
 from recengine.jobs.tuning import tune_files
 from recengine.offline import build, tune
+from recengine.types import Column
 from tests.unit.shop import shop
 from tests.unit.test_train import config
 
@@ -98,6 +99,51 @@ def test_a_file_that_is_there_or_of_another_search_is_left_alone(part, tmp_path)
     assert file.read_bytes() == held
 
 
+def changed_parts(part):
+    """Parts that differ in one thing that some model learns from."""
+    data, rows = part.data, part.data.interactions
+    price = Column("number", np.arange(data.items.n, dtype=np.float64))
+    yield "values", {"interactions": msgspec.structs.replace(rows, values=np.ones(len(rows.items), np.float32))}
+    yield "times", {"interactions": msgspec.structs.replace(rows, times=rows.times + 1)}
+    yield "an attribute of items", {"items": msgspec.structs.replace(data.items, columns={"price": price})}
+    yield "a text of users", {"users": msgspec.structs.replace(data.users, columns={"name": Column("text", np.full(data.users.n, None))})}
+    yield "what is available", {"items": msgspec.structs.replace(data.items, available=1 - data.items.available)}
+    yield "the moment", {"as_of": data.as_of + 1}
+
+
+def test_a_search_is_not_resumed_on_other_data(part, tmp_path):
+    file = tmp_path / "t"
+    search(part, file, trials=1)
+    for what, change in changed_parts(part):
+        other = msgspec.structs.replace(part, data=msgspec.structs.replace(part.data, **change))
+        with pytest.raises(BadUsage, match="another search; not the same: data"):
+            pytest.fail(f"resumed with {what} changed: {search(other, file, trials=1, resume=True)}")
+    settings = config(SEARCHED)
+    events = msgspec.structs.replace(settings, event=(msgspec.structs.replace(settings.event[0], weight=3.0), *settings.event[1:]))
+    with pytest.raises(BadUsage, match=r"not the same: event \("):
+        search(part, file, trials=1, resume=True, settings=events)
+    shelves = msgspec.structs.replace(settings, serving=msgspec.structs.replace(settings.serving, category="shelf"))
+    with pytest.raises(BadUsage, match=r"not the same: category \("):
+        search(part, file, trials=1, resume=True, settings=shelves)
+    assert search(part, file, trials=1, resume=True)[0].resumed == 1
+
+
+def test_what_is_no_file_of_trials_is_said_by_its_line_and_left_as_it_is(part, tmp_path):
+    file = tmp_path / "t"
+    search(part, file, trials=2)
+    good = file.read_bytes()
+    head = good.split(b"\n")[0]
+    for content, line in ((b"milk, eggs\nbread", 1), (b"notes", 1), (b'{"a": 1}\n', 1), (b"[1]\n", 1), (head + b"\nmilk\n", 2), (good + b"\xff\n", 4)):
+        file.write_bytes(content)
+        with pytest.raises(SourceUnreadable, match=f"line {line}: not a trial file, or damaged"):
+            search(part, file, trials=2, resume=True)
+        assert file.read_bytes() == content
+    for torn in (b"", head[:30], head):  # a crash while it was begun
+        file.write_bytes(torn)
+        assert search(part, file, trials=2, resume=True)[0].resumed == 0
+        assert [line | {"seconds": 0} for line in lines(file)[1:]] == [json.loads(line) | {"seconds": 0} for line in good.splitlines()[1:]]
+
+
 def test_epochs_are_the_budget_of_models_that_have_some(part, tmp_path, monkeypatch):
     asked = []
     trained = tune.fit
@@ -144,6 +190,14 @@ def test_a_name_that_is_not_configured_and_no_trial_are_refused(part, tmp_path):
 def test_a_shipped_range_fits_its_model(one):
     assert checked(one, KINDS[one.model]) is one
     assert one.key not in FIXED
+
+
+def test_a_shipped_range_can_draw_what_is_the_default():
+    """But for what has no number by default, which trial 0 alone tries."""
+    for one in RANGES:
+        default = getattr(KINDS[one.model](), one.key)
+        inside = default in one.choices if one.choices is not None else default is None or one.low <= default <= one.high
+        assert inside, f"{one.model}.{one.key}: {default}"
 
 
 def test_every_kind_has_something_to_try():
