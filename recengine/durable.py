@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from recengine.errors import DirectoryInvalid, RecEngineError
 
-__all__ = ("copy", "digest", "digest_of", "flush", "whole")
+__all__ = ("copy", "digest", "digest_of", "flush", "placed", "whole")
 
 _BYTES = 32
 
@@ -46,6 +46,19 @@ def copy(source: Path, target: Path) -> None:
     flush(target)
 
 
+def placed(target: Path) -> None:
+    """See that `target` can be a file, before the work whose result it takes.
+
+    Raises
+    ------
+    DirectoryInvalid : its folder is missing, or there is a folder of that name.
+    """
+    if not target.parent.is_dir():
+        raise DirectoryInvalid(f"{target.parent}: there is no such folder to write {target.name} to")
+    if target.is_dir():
+        raise DirectoryInvalid(f"{target}: is a folder; expected the name of a file")
+
+
 @contextmanager
 def whole(target: Path) -> Iterator[BinaryIO]:
     """Open a file for writing that stands under its name only when it is complete and on the disk, else not at all.
@@ -54,8 +67,7 @@ def whole(target: Path) -> Iterator[BinaryIO]:
     ------
     DirectoryInvalid : the folder is missing or cannot be written.
     """
-    if not target.parent.is_dir():
-        raise DirectoryInvalid(f"{target.parent}: there is no such folder to write {target.name} to")
+    placed(target)
     aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         with aside.open("wb") as out:

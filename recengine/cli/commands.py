@@ -6,6 +6,7 @@ from argparse import Namespace
 from typing import Any
 
 from recengine.cli import show
+from recengine.durable import placed
 from recengine.engine import Engine
 from recengine.errors import BadUsage, DataError, SourceUnreadable
 from recengine.jobs import calibration_page
@@ -140,6 +141,8 @@ def train(args: Namespace) -> None:
     if args.incremental:
         increment(args)
         return
+    if args.calibration:
+        placed(args.calibration)
     with Engine.open(args.dir) as engine, show.progress(args.json) as progress:
         report = engine.train(force=args.force, threads=args.threads, progress=progress)
     if args.calibration:

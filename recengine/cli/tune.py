@@ -9,7 +9,7 @@ import msgspec
 from recengine.cli import show
 from recengine.cli.commands import pairs
 from recengine.config import Config, commented, load
-from recengine.durable import whole
+from recengine.durable import placed, whole
 from recengine.engine import Engine
 from recengine.errors import BadUsage, ConfigInvalid
 from recengine.jobs.tuning import tune_files
@@ -25,6 +25,8 @@ def tune(args: Namespace) -> None:
         raise BadUsage("tune: expected a data directory, or --train", hint="see `recengine tune --help`")
     if args.dir and args.columns:
         raise BadUsage("tune: --columns goes with --train")
+    if args.out:
+        placed(args.out)
     try:
         with show.progress(args.json) as progress:
             options = {"trials": args.trials, "resume": args.resume, "progress": progress}

@@ -46,6 +46,18 @@ def test_a_directory_and_files_do_not_go_together(shop, tmp_path, capsys):
     assert "--train" in capsys.readouterr().err
 
 
+def test_a_place_that_cannot_be_written_is_said_before_the_work(shop, tmp_path, capsys):
+    file = tmp_path / "t.jsonl"
+    for out, says in ((tmp_path / "nowhere" / "tuned.toml", "no such folder"), (tmp_path, "is a folder")):
+        assert main(["tune", str(shop), "--model", "item_knn", "--trials", "2", "--file", str(file), "--out", str(out)]) == 2
+        assert says in capsys.readouterr().err
+        assert not file.exists()
+        assert main(["train", str(shop), "--force", "--calibration", str(out)]) == 2
+        assert says in capsys.readouterr().err
+        assert main(["models", "list", str(shop), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == []
+
+
 def test_an_increment_is_typed_and_says_when_nothing_is_new(shop, tmp_path, capsys):
     assert main(["train", str(shop), "--incremental"]) == 1
     assert "not-trained" in capsys.readouterr().err

@@ -14,7 +14,7 @@ NUMBERS = [
 @pytest.mark.parametrize(("kind", "name"), [*NUMBERS, ("als", "unobserved_weight")])
 @pytest.mark.parametrize("value", ["inf", "-inf", "nan"])
 def test_a_number_that_is_not_finite_is_refused_by_name_and_place(kind, name, value):
-    with pytest.raises(ConfigInvalid, match=rf"\$\.model\[0\]") as met:
+    with pytest.raises(ConfigInvalid, match=r"\$\.model\[0\]") as met:
         parse(f'[[model]]\nkind = "{kind}"\n{name} = {value}\n')
     assert name in str(met.value)
     assert parse(f'[[model]]\nkind = "{kind}"\nweight = 1.0\n').model[0].name == kind
