@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recengine.errors import BadArtifact
+from recengine.hashes import kept
 
 __all__ = ("Expected", "read_array", "read_arrays", "write_arrays")
 
@@ -71,7 +72,8 @@ def _linked(array: npt.NDArray[Any], target: Path) -> bool:
     if array.dtype != whole.dtype or array.shape != whole.shape or array.ctypes.data != whole.ctypes.data:
         return False
     with suppress(OSError):  # another disk, one without links, or the file is gone: then it is written
-        os.link(whole.filename, target)
+        with kept([Path(whole.filename)]):
+            os.link(whole.filename, target)
         return True
     return False
 

@@ -1,4 +1,4 @@
-"""Files that must be whole: their hash, and the force that brings them to the disk.
+"""Files that must be whole, and the force that brings them to the disk; their hashes are in `hashes.py`.
 
 Floor 1, for whoever publishes a folder or a file: model versions, backups, exports. In: paths. Out: hex digests, and
 bytes that survive a power cut. Why one home: a copy that forgets to flush looks right until the machine falls.
@@ -13,21 +13,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from recengine.errors import DirectoryInvalid, RecEngineError
+from recengine.hashes import BYTES
 
-__all__ = ("copy", "digest", "digest_of", "flush", "placed", "whole")
-
-_BYTES = 32
-
-
-def digest(path: Path) -> str:
-    """Hash the content of a file: hex BLAKE2b-256. Cost: one read, about 1 s a GB."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=_BYTES)).hexdigest()
+__all__ = ("copy", "digest_of", "flush", "placed", "whole")
 
 
 def digest_of(content: bytes) -> str:
-    """Hash bytes in memory as `digest` hashes a file."""
-    return hashlib.blake2b(content, digest_size=_BYTES).hexdigest()
+    """Hash bytes in memory as `hashes.digest` hashes a file."""
+    return hashlib.blake2b(content, digest_size=BYTES).hexdigest()
 
 
 def flush(path: Path) -> None:

@@ -20,9 +20,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from recengine.artifacts.hashes import hashed
 from recengine.durable import digest_of, flush
 from recengine.errors import BadArtifact
+from recengine.hashes import hashed
 
 __all__ = ("FORMAT", "NAME", "About", "FileRecord", "Manifest", "Stands", "read_manifest", "seal", "verify")
 

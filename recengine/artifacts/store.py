@@ -11,6 +11,7 @@ deployment in force.
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from recengine.artifacts.manifest import NAME, About, Manifest, read_manifest, s
 from recengine.artifacts.shared import hold_shared
 from recengine.durable import flush
 from recengine.errors import BadArtifact, UnknownVersion
+from recengine.hashes import kept
 
 __all__ = ("ArtifactStore",)
 
@@ -157,7 +159,7 @@ class ArtifactStore:
         if self.folder.is_dir():
             for path in self.folder.glob(".tmp-*"):
                 if path.name not in self._writing and not _elsewhere(path.name):
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+                    _remove(path)
         return gone
 
     def _rest(self, versions: list[str]) -> set[str]:
@@ -198,6 +200,13 @@ class ArtifactStore:
             flush(self.folder)
         finally:
             aside.unlink(missing_ok=True)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder; what other versions share of it is still known by its hash."""
+    files = [each for each in (path, *path.rglob("*")) if stat.S_ISREG(each.lstat().st_mode)]
+    with kept(each for each in files if each.stat().st_nlink > 1):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _elsewhere(name: str) -> bool:

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from recengine import arrays
-from recengine.durable import digest
 from recengine.errors import BadArtifact
+from recengine.hashes import digest
 from recengine.index.neighbours import Index
 
 __all__ = ("BASE", "Card", "read", "read_array", "whole", "write", "write_over")

@@ -20,8 +20,9 @@ from pathlib import Path
 
 import msgspec
 
-from recengine.durable import copy, digest, flush
+from recengine.durable import copy, flush
 from recengine.errors import DirectoryInvalid, EngineFault, RecEngineError, StoreCorrupt, StoreFailed
+from recengine.hashes import digest
 from recengine.store import compose, directory
 from recengine.store.cursor import Cursor
 from recengine.store.database import FILE, STAGING, Database

@@ -10,6 +10,7 @@ FLOORS = {
     "types": 0,
     "_native": 0,
     "sql": 0,
+    "hashes": 0,
     "config": 1,
     "kernels": 1,
     "crypto": 1,

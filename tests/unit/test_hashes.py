@@ -3,11 +3,15 @@
 import os
 import time
 
+import numpy as np
 import pytest
 
-from recengine.artifacts import hashes
-from recengine.artifacts.hashes import hashed
-from recengine.durable import digest, digest_of
+from recengine import hashes
+from recengine.arrays import read_arrays, write_arrays
+from recengine.artifacts.manifest import About
+from recengine.artifacts.store import ArtifactStore
+from recengine.durable import digest_of
+from recengine.hashes import digest, hashed, kept
 
 
 @pytest.fixture
@@ -32,11 +36,81 @@ def file(tmp_path):
     return path
 
 
-def test_a_second_name_of_a_known_file_is_not_read(file, read):
+def settle():
+    time.sleep(2 * hashes.SETTLED / 1e9)
+
+
+def test_a_second_name_given_while_it_is_kept_is_not_read(file, read):
     assert hashed(file) == digest_of(b"one")
-    os.link(file, file.with_name("b"))
+    with kept([file]):
+        os.link(file, file.with_name("b"))
     assert hashed(file.with_name("b")) == hashed(file) == digest_of(b"one")
     assert read == [file]
+
+
+def test_a_name_removed_while_it_is_kept_leaves_the_other_known(file, read):
+    os.link(file, file.with_name("b"))
+    settle()
+    hashed(file)
+    with kept([file]):
+        file.unlink()
+    assert hashed(file.with_name("b")) == digest_of(b"one")
+    assert read == [file]
+
+
+def test_a_second_name_that_anybody_else_gave_is_read(file, read):
+    hashed(file)
+    os.link(file, file.with_name("b"))
+    assert hashed(file.with_name("b")) == digest_of(b"one")
+    assert len(read) == 2
+
+
+def test_a_change_that_sets_the_time_of_writing_back_is_seen(file, read):
+    hashed(file)
+    was = file.stat()
+    file.write_bytes(b"two")
+    os.utime(file, ns=(was.st_atime_ns, was.st_mtime_ns))
+    assert (file.stat().st_ino, file.stat().st_mtime_ns) == (was.st_ino, was.st_mtime_ns)
+    assert hashed(file) == digest_of(b"two")
+    assert len(read) == 2
+
+
+def test_a_change_just_before_is_not_believed_because_its_time_of_writing_is_old(tmp_path, read):
+    file = tmp_path / "a"
+    for content in (b"one", b"two", b"six") * 20:
+        file.write_bytes(content)
+        os.utime(file, ns=(1, 1))
+        assert hashed(file) == digest_of(content)
+    assert len(read) == 60
+
+
+def test_a_write_while_it_is_kept_is_seen(file, read):
+    hashed(file)
+    with kept([file]):
+        file.write_bytes(b"two")
+    settle()
+    assert hashed(file) == digest_of(b"two")
+
+
+def test_keeping_a_file_that_is_not_known_makes_nothing_known(file, read):
+    with kept([file]):
+        os.link(file, file.with_name("b"))
+    settle()
+    assert hashed(file) == digest_of(b"one")
+    assert read == [file]
+
+
+def test_a_chain_of_versions_reads_a_shared_file_once_though_old_ones_go(tmp_path, read):
+    store = ArtifactStore(tmp_path)
+    version = store.publish(lambda folder: [write_arrays(folder, a=np.arange(9)), settle()], About())
+    for _ in range(4):
+        (array,) = read_arrays(store.open(version), "a")
+        version = store.publish(lambda folder, array=array: write_arrays(folder, a=array), About())
+        store.promote(version, sealed=True)
+        store.prune(1)
+    assert len(store.list_versions()) == 2
+    store.open(version)
+    assert len(read) == 1
 
 
 def test_a_change_in_place_is_seen(file, read):

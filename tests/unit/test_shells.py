@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recengine import config, index
-from recengine.durable import digest
 from recengine.errors import BadArtifact
+from recengine.hashes import digest
 from recengine.index import shells
 from recengine.index.hnsw import Hnsw
 from recengine.kernels.dot import dot_topk, pack

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from recengine.config import Storage
-from recengine.durable import digest
 from recengine.errors import EngineFault, StoreCorrupt, StoreFailed
+from recengine.hashes import digest
 from recengine.store import directory, migrations
 from recengine.store import snapshot as module
 from recengine.store.backup import MANIFEST, backup, digests, restore
