@@ -133,14 +133,17 @@ class ArtifactStore:
         Raises
         ------
         UnknownVersion : there is no earlier one left.
-        BadArtifact : the earlier one is damaged; the pointer stays.
+        BadArtifact : the earlier one is damaged; the pointer stays, and the hint names the newest sound version.
         """
         existing = set(self.list_versions())
         history = self._history()
         targets = [name for name in history[1:] if name in existing and name != history[0]]
         if not targets:
             raise UnknownVersion("there is no earlier deployment", hint="`models list` names all versions")
-        verify(self.folder / targets[0])
+        try:
+            verify(self.folder / targets[0])
+        except BadArtifact as err:
+            raise BadArtifact(err.message, hint=self._way_out({history[0], targets[0]})) from err
         self._point(targets)
         return targets[0]
 
@@ -161,6 +164,15 @@ class ArtifactStore:
                 if path.name not in self._writing and not _elsewhere(path.name):
                     _remove(path)
         return gone
+
+    def _way_out(self, without: set[str]) -> str:
+        """Say what to do where neither the live version nor the one before it will do."""
+        for version in self.list_versions():
+            if version not in without:
+                with suppress(BadArtifact):  # then it is no way out, and an older one may be
+                    verify(self.folder / version)
+                    return f"the newest sound version is {version}: promote it, or train in full"
+        return "no other version is sound: train in full"
 
     def _rest(self, versions: list[str]) -> set[str]:
         """Name the full trainings that `versions` rest on."""

@@ -78,6 +78,37 @@ def test_rollback_walks_back_through_what_was_live_and_not_through_what_was_only
     assert store.rollback() == first
 
 
+def test_a_rollback_to_a_damaged_version_names_the_newest_sound_one(store):
+    """Two increments share a file of the full training between them, not with the one before that."""
+    old, sound, full = (publish(store) for _ in range(3))
+    (items,) = read_arrays(store.open(full) / "als", "items")
+    increment = store.publish(lambda folder: write_arrays(folder, items=items), About())
+    for version in (old, sound, full, increment):
+        store.promote(version)
+    damage_flip(store.folder / full)
+    for version in (full, increment):
+        with pytest.raises(BadArtifact, match="items.npy"):
+            store.open(version)
+    with pytest.raises(BadArtifact, match=f"^{full}/als/items.npy") as refused:
+        store.rollback()
+    assert refused.value.hint == f"the newest sound version is {sound}: promote it, or train in full"
+    assert store.current() == increment
+    store.promote(sound)
+    assert store.open().name == sound
+
+
+def test_a_rollback_among_nothing_but_damage_says_to_train(store):
+    versions = [publish(store) for _ in range(3)]
+    for version in versions:
+        store.promote(version)
+    for version in versions[:2]:
+        damage_flip(store.folder / version)
+    with pytest.raises(BadArtifact, match=f"^{versions[1]}/als/items.npy") as refused:
+        store.rollback()
+    assert refused.value.hint == "no other version is sound: train in full"
+    assert store.current() == versions[2]
+
+
 def test_promoting_the_live_version_again_does_not_make_rollback_a_no_op(store):
     first, second = publish(store), publish(store)
     for version in (first, second, second):
