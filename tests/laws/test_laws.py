@@ -60,7 +60,7 @@ OPT_OUTS: dict[tuple[str, str], str] = {
     ("funk_svd", EMPTY): "the numbers that an item starts from are drawn after those of all users",
     ("nmf", EMPTY): "the numbers that an item starts from are drawn after those of all users",
     ("bpr", EMPTY): "the numbers that an item starts from are drawn after those of all users",
-    ("neural_cf", EMPTY): "negatives are drawn from all items",
+    ("neural_cf", EMPTY): "its layers start from numbers drawn after as many as all users and items have",
 }
 """(kind, law): why this algorithm need not obey it."""
 
