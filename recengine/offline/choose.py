@@ -5,8 +5,9 @@ curve of the blend; they hold for the models that are fitted anew on more data a
 scale.
 
 Why a search and not a regression: the goal is the order of the top, which a pointwise loss hardly sees. It climbs NDCG
-over the simplex of weights, on the real candidate pools, from the configured weights, from each model alone and from
-equal shares; so on the validation part the blend is never worse than any of those.
+over the simplex of weights, on the lists as they would be served (the real candidate pools, arranged for variety), from
+the configured weights, from each model alone and from equal shares; so on the validation part what is served is never
+worse than by any of those.
 """
 
 import itertools
@@ -19,11 +20,11 @@ from recengine.algorithms.calibration import Curve, calibrate, sample
 from recengine.config import Config
 from recengine.metrics.ranking import evaluate
 from recengine.offline.build import ENOUGH_USERS, Part, Rows, eligible, query, take
-from recengine.offline.rank import batches, padded, scored
+from recengine.offline.rank import batches, scored, served
 from recengine.retrieval.deployment import Deployment, Member
-from recengine.retrieval.matrix import blend, column, pooled
+from recengine.retrieval.matrix import column, pooled
 from recengine.retrieval.sources import Orders, declared
-from recengine.types import F32, F64, I32, I64, Bools, Pool, ScoreTable
+from recengine.types import F32, F64, I32, I64, Bools, Pool
 
 __all__ = (
     "Choice",
@@ -139,7 +140,9 @@ def weigh(deployment: Deployment, part: Part, choice: Choice, config: Config, *,
     def judge(weights: tuple[float, ...]) -> float:
         if weights not in seen:
             candidate = msgspec.structs.replace(deployment, weights=np.array(weights, np.float32))
-            seen[weights] = float(np.concatenate(_ndcg(candidate, tables, held_out, at, threads)).mean())
+            lists = (served(candidate, tab, at, config, threads=threads) for tab in tables)
+            ndcg = [evaluate(found, *wanted, at)["ndcg"] for found, wanted in zip(lists, held_out, strict=True)]
+            seen[weights] = float(np.concatenate(ndcg).mean())
         return seen[weights]
 
     configured = _shares([m.weight for m in deployment.members])
@@ -161,15 +164,6 @@ def targets_of(targets: Rows, users: I32) -> tuple[I64, I32]:
     """Take the held-out items of `users`, all of whom are in `targets`: (indptr, items)."""
     indptr, at = take(targets.indptr, np.searchsorted(targets.users, users).astype(np.int32))
     return indptr, targets.items[at]
-
-
-def _ndcg(
-    deployment: Deployment, tables: Sequence[ScoreTable], held_out: Sequence[tuple[I64, I32]], at: int, threads: int
-) -> list[F64]:
-    return [
-        evaluate(padded(blend(deployment, tab, at, threads=threads), at), *wanted, at)["ndcg"]
-        for tab, wanted in zip(tables, held_out, strict=True)
-    ]
 
 
 def _moved(weights: tuple[float, ...], giver: int, taker: int, step: float) -> tuple[float, ...]:

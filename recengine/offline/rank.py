@@ -18,9 +18,9 @@ from recengine.retrieval.deployment import Deployment
 from recengine.retrieval.matrix import blend, column, table
 from recengine.retrieval.sources import CELLS, Asked, Orders, Source, declared, gather
 from recengine.retrieval.variety import arrange
-from recengine.types import I32, Mask, Pool, Query, Ranked, ScoreTable
+from recengine.types import I32, Mask, Pool, Query, ScoreTable
 
-__all__ = ("batches", "blended", "of_model", "padded", "scored")
+__all__ = ("batches", "blended", "of_model", "scored", "served")
 
 BATCH = 1024
 
@@ -90,11 +90,16 @@ def blended(
         tab = scored(deployment, sources, orders, part, users[rows], config, changed=some, threads=threads)
         if watch is not None:
             watch(users[rows], tab.pool)
-        ranked = blend(deployment, tab, max(config.serving.shortlist, n), threads=threads)
-        relevance = np.full(len(tab.pool.indptr) - 1, _relevance(deployment, config), np.float32)
-        picks = arrange(deployment, ranked, n, relevance, window=config.diversity.window, threads=threads)
-        out[rows] = np.where(picks >= 0, ranked.items[np.maximum(picks, 0)] if len(ranked.items) else -1, -1)
+        out[rows] = served(deployment, tab, n, config, threads=threads)
     return out
+
+
+def served(deployment: Deployment, scores: ScoreTable, n: int, config: Config, *, threads: int = 1) -> I32:
+    """Blend scores, arrange the best for variety as a request without wishes is answered: (B, n), -1 = none left."""
+    ranked = blend(deployment, scores, max(config.serving.shortlist, n), threads=threads)
+    relevance = np.full(len(scores.pool.indptr) - 1, _relevance(deployment, config), np.float32)
+    picks = arrange(deployment, ranked, n, relevance, window=config.diversity.window, threads=threads)
+    return np.where(picks >= 0, ranked.items[np.maximum(picks, 0)] if len(ranked.items) else -1, -1).astype(np.int32)
 
 
 def of_model(model: Scorer, part: Part, users: I32, n: int, config: Config, *, threads: int = 1) -> I32:
@@ -118,14 +123,3 @@ def _favourites(orders: Orders, part: Part, asked: Query, config: Config) -> I32
     if column is None or column.kind not in {"string", "strings"}:
         return np.empty((len(asked.users), 0), np.int32)
     return orders.codes(column)[favourite_categories(asked.history, column, favourites(config.candidates))]
-
-
-def padded(ranked: Ranked, n: int) -> I32:
-    """Lay ragged rows out as (B, n), -1 where a row is shorter."""
-    lengths = np.minimum(np.diff(ranked.indptr), n)
-    out = np.full((len(lengths), n), -1, np.int32)
-    filled = np.arange(n) < lengths[:, None]
-    starts = np.repeat(ranked.indptr[:-1], lengths)
-    within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    out[filled] = ranked.items[starts + within]
-    return out

@@ -15,7 +15,10 @@ from tests.laws.world import patient
 
 ENTRIES = 20
 CONFIG = Config(
-    model=patient(Config().model), training=Training(tune_blend=False), serving=Serving(cache_entries=ENTRIES)
+    model=patient(Config().model),
+    candidates=patient(Config().candidates),
+    training=Training(tune_blend=False),
+    serving=Serving(cache_entries=ENTRIES),
 )
 USERS, ITEMS = ["u0", "u1", "stranger"], [f"i{k}" for k in range(9)]
 WISHES = [
