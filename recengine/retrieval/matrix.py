@@ -50,9 +50,6 @@ def column(member: Member, query: Query, pool: Pool, *, threads: int = 1) -> F32
 
 def _least(scores: F32, indptr: I64, to: I64) -> F32:
     """Spread the least score of every row over a row of `to`, float32; NaN where the row has no score."""
-    if len(to) == 2:
-        least = np.fmin.reduce(scores) if len(scores) else np.float32(np.nan)
-        return np.full(int(to[1]), least, np.float32)
     least = np.full(len(to) - 1, np.nan, np.float32)
     filled = np.flatnonzero(indptr[1:] > indptr[:-1])
     if len(filled):
