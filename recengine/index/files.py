@@ -2,7 +2,7 @@
 
 In: numbers and arrays by name. Out: the same, the arrays memory-mapped and read-only. Why the card says of every file
 its hash although the version's manifest does too: an index may stand in a folder of its own, and hnswlib crashes on
-damaged bytes, so nothing is parsed that was not hashed right before.
+damaged bytes, so nothing is parsed whose hash is not known. What a manifest has had hashed is not read again.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from recengine import arrays
 from recengine.errors import BadArtifact
-from recengine.hashes import digest
+from recengine.hashes import hashed
 from recengine.index.neighbours import Index
 
 __all__ = ("BASE", "Card", "read", "read_array", "whole", "write", "write_over")
@@ -41,7 +41,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 def write(folder: Path, card: Card, **parts: npt.NDArray[Any]) -> None:
     """Write the arrays, then the card, which names every file that stands in `folder`."""
     arrays.write_arrays(folder, **parts)
-    files = {path.name: digest(path) for path in sorted(folder.iterdir())}
+    files = {path.name: hashed(path) for path in sorted(folder.iterdir())}
     card = msgspec.structs.replace(card, files=files)
     (folder / "index.json").write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=1))
 
@@ -54,9 +54,9 @@ def write_over(folder: Path, card: Card, base: Index, **parts: npt.NDArray[Any])
 
 
 def read(folder: Path) -> Card:
-    """Read the card, and hash every file that it names.
+    """Read the card, and hold every file that it names against its hash.
 
-    Cost: one read of everything, about 1 s a GB.
+    Cost: one read of what is not known by its hash, about 1 s a GB; see `hashes.py`.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def read(folder: Path) -> Card:
         raise BadArtifact(f"{where}: format {card.format}, this recengine reads {FORMAT}", hint=_AGAIN)
     for name, expected in card.files.items():
         try:
-            found = digest(folder / name)
+            found = hashed(folder / name)
         except OSError as err:
             raise BadArtifact(f"{folder.name}/{name}: {err}", hint=_AGAIN) from err
         if found != expected:

@@ -1,17 +1,20 @@
 """A file is read for its hash once, as long as it stays the same file."""
 
+import hashlib
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from recengine import hashes
+from recengine import config, hashes, index
 from recengine.arrays import read_arrays, write_arrays
 from recengine.artifacts.manifest import About
 from recengine.artifacts.store import ArtifactStore
 from recengine.durable import digest_of
-from recengine.hashes import digest, hashed, kept
+from recengine.errors import BadArtifact
+from recengine.hashes import hashed, kept
 
 
 @pytest.fixture
@@ -19,11 +22,13 @@ def read(monkeypatch):
     """The paths that were read."""
     paths = []
 
-    def counted(path):
-        paths.append(path)
-        return digest(path)
+    plain = hashlib.file_digest
 
-    monkeypatch.setattr(hashes, "digest", counted)
+    def counted(file, how):
+        paths.append(Path(file.name))
+        return plain(file, how)
+
+    monkeypatch.setattr(hashlib, "file_digest", counted)
     return paths
 
 
@@ -111,6 +116,23 @@ def test_a_chain_of_versions_reads_a_shared_file_once_though_old_ones_go(tmp_pat
     assert len(store.list_versions()) == 2
     store.open(version)
     assert len(read) == 1
+
+
+def test_the_arrays_of_an_index_are_not_read_again_for_its_card(tmp_path, read):
+    vectors = np.random.default_rng(0).standard_normal((50, 8)).astype(np.float32)
+    kind = config.Index(kind="exact")
+    made = index.build(vectors, kind, threads=1)
+    made.save(tmp_path)
+    settle()
+    hashed(tmp_path / "vectors.npy")  # as `verify` does
+    read.clear()
+    index.load(kind, tmp_path)
+    assert read == []
+    with (tmp_path / "vectors.npy").open("r+b") as file:
+        file.seek(-4, os.SEEK_END)
+        file.write(b"\0\0\0\0")
+    with pytest.raises(BadArtifact, match="vectors.npy: the content has changed"):
+        index.load(kind, tmp_path)
 
 
 def test_a_change_in_place_is_seen(file, read):
