@@ -175,7 +175,7 @@ def split(
         found = ", ".join(f"{name} {count:,}" for name, count in zip(events.types, met, strict=True) if count)
         raise EmptyData(
             f"none of the {len(events.seq):,} events counts as engagement; they are: {found}",
-            hint="give a type `weight` above 0 in [[event]], or ratings a `value_neutral` below them",
+            hint=_disengaged(config, {name for name, count in zip(events.types, met, strict=True) if count}),
         )
     everyone = np.ones(len(events.seq), np.bool_)
     kind = kind_of(events, config)
@@ -295,6 +295,16 @@ def _data(
     kept = where(events, keep)
     rows = interactions(kept, weights[keep], users.n, items.n, ratings(kept, types))
     return TrainingData(rows, items, users, _last(events, keep))
+
+
+def _disengaged(config: Config, met: set[str]) -> str:
+    """Say what to change where none of the types `met` counts as engagement."""
+    positive = [event for event in config.event if event.type in met and event.weight > 0]
+    below = [f"{event.type} {event.value_neutral:g}" for event in positive if event.value_neutral is not None]
+    if not below:
+        return "give a type `weight` above 0 in [[event]]"
+    what = f"no value is above the `value_neutral` of its type ({', '.join(below)})"
+    return f"{what}: in [[event]] set it below the values that mean liking"
 
 
 def _last(events: EventColumns, keep: Bools) -> int:

@@ -125,6 +125,16 @@ def test_what_cannot_be_learned_from_is_an_error_that_says_why(shop, case):
         assert 'split = "random"' not in told.value.hint, "it is set already"
 
 
+@pytest.mark.parametrize(("case", "says"), [("neutral ratings alone", "rate 2.5"), ("negative weights alone", "`weight` above 0")])
+def test_the_hint_names_the_setting_that_kept_everything_from_counting(shop, case, says):
+    with Engine.open(shop, create=True) as engine:
+        engine.ingest(events=table(REFUSED[case][0]))
+        with pytest.raises(EmptyData) as told:
+            engine.train(threads=1)
+    assert says in told.value.hint
+    assert ("value_neutral" in told.value.hint) is (case == "neutral ratings alone")
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_the_same_as_typed_ends_with_a_code_and_one_line(run, shop, tmp_path, case):
     rows, said = REFUSED[case]
