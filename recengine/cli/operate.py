@@ -22,9 +22,13 @@ from recengine.store.backup import restore as make_restore
 __all__ = ("backup", "config", "doctor", "models", "restore")
 
 
+_TOLD = ("users", "items", "last event", "live", "behind")
+"""What `doctor` says of an engine; the others are of one that serves."""
+
+
 def models(args: Namespace) -> None:
     """List, show or switch deployments."""
-    if args.action in ("show", "promote") and args.version is None:
+    if args.action == "promote" and args.version is None:
         raise BadUsage(f"models {args.action}: expected a version", hint="`recengine models list DIR` names them")
     directory.check(args.dir)
     store = ArtifactStore(args.dir / directory.ARTIFACTS)
@@ -34,8 +38,7 @@ def models(args: Namespace) -> None:
         rows = [["*" if row["live"] else "", row["version"], row["created"], _few(row)] for row in answer]
         show.result(args.json, answer, lambda: show.table(["", "version", "created", "metrics"], rows))
     elif args.action == "show":
-        store.open(args.version)
-        show.document(store.manifest(args.version))
+        show.document(store.manifest(store.open(args.version).name))
     else:
         version = args.version
         if args.action == "promote":
@@ -101,6 +104,7 @@ def doctor(args: Namespace) -> None:
     check("configuration", lambda: f"{len(load(args.dir / directory.CONFIG).model)} models")
     check("disk", lambda: f"{shutil.disk_usage(args.dir if args.dir.exists() else '.').free / 1e9:.1f} GB free")
     sources: list[SourceState] = []
+    check("leftovers", lambda: _left(args.dir / directory.ARTIFACTS))
     check("engine", lambda: _opened(args, sources))
     checks += [
         {"check": f"source {s.name}", "ok": not s.trouble, "detail": _pulled(s)} for s in sources
@@ -133,4 +137,10 @@ def _opened(args: Namespace, sources: list[SourceState]) -> str:
         facts = engine.facts()
         if engine.artifacts.current() is not None:
             engine.spine()
-    return ", ".join(f"{name} {value}" for name, value in facts.items())
+    return ", ".join(f"{name} {facts[name]}" for name in _TOLD)
+
+
+def _left(artifacts: Path) -> str:
+    """Name what a training that was cut off left behind, or one that runs now writes."""
+    left = sorted(path.name for path in artifacts.glob(".tmp-*"))
+    return f"{', '.join(left)}: of a training that runs, or was cut off; the next one removes it" if left else "none"

@@ -105,7 +105,7 @@ def build() -> argparse.ArgumentParser:
     verb = _verb(verbs, "models", "deployments: list, show, promote, rollback", operate.models, directory=False)
     verb.add_argument("action", choices=("list", "show", "promote", "rollback"))
     verb.add_argument("dir", type=Path, help="the data directory")
-    verb.add_argument("version", nargs="?")
+    verb.add_argument("version", nargs="?", help="of show and promote (default of show: the live one)")
 
     _verb(verbs, "backup", "copy a data directory, verified", operate.backup).add_argument("target", type=Path)
     verb = _verb(verbs, "restore", "make a data directory from a backup", operate.restore, directory=False)

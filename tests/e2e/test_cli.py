@@ -61,6 +61,7 @@ def test_models_list_show_promote_and_rollback(run, shop):
     assert json.loads(run("models", "rollback", shop, "--json")[1]) == {"live": only["version"]}
     assert json.loads(run("models", "promote", shop, live[0], "--json")[1]) == {"live": live[0]}
     assert json.loads(run("models", "show", shop, live[0], "--json")[1])["version"] == live[0]
+    assert json.loads(run("models", "show", shop, "--json")[1])["version"] == live[0], "the live one is the default"
     code, _, err = run("models", "promote", shop, "20200101-000000-none")
     assert code == 2
     assert "20200101-000000-none" in err
@@ -100,7 +101,7 @@ def test_config_prints_a_tree_that_reads_back(run, shop):
         (("export", "{shop}", "--out", "{tmp}/nowhere/x.csv"), 2, "nowhere"),
         (("export", "{shop}", "--out", "{tmp}/x.doc"), 1, "x.doc"),
         (("export", "{shop}", "--out", "{tmp}/x.csv", "--users", "{tmp}/none.txt"), 1, "none.txt"),
-        (("models", "show", "{shop}"), 2, "version"),
+        (("models", "promote", "{shop}"), 2, "version"),
         (("evaluate", "--train", "x"), 2, "--test"),
         (("evaluate", "--train", "{tmp}/x.csv", "--test", "{tmp}/y.csv", "--algorithm", "magic"), 2, "magic"),
     ],
@@ -132,6 +133,21 @@ def test_usage_errors_exit_2(run):
     with pytest.raises(SystemExit) as stop:
         run("fly")
     assert stop.value.code == 2
+
+
+def test_doctor_says_in_a_line_what_the_engine_holds_and_names_what_is_left_over(run, shop):
+    code, out, _ = run("doctor", shop, "--json")
+    told = {check["check"]: check["detail"] for check in json.loads(out)}
+    assert code == 0
+    assert told["leftovers"] == "none"
+    assert len(told["engine"]) < 100
+    assert "users" in told["engine"]
+    left = shop / "artifacts" / ".tmp-20200101-000000-0000-1"
+    left.mkdir()
+    code, out, _ = run("doctor", shop)
+    assert code == 0
+    assert left.name in out.replace("\n", "")
+    left.rmdir()
 
 
 def test_doctor_fails_on_a_damaged_deployment(run, shop):
