@@ -25,6 +25,7 @@ __all__ = (
     "ingested",
     "init",
     "pairs",
+    "pooled",
     "recommend",
     "recommended",
     "similar",
@@ -165,6 +166,8 @@ def incremented(report: IncrementalReport) -> None:
     """Print what an increment did."""
     if report.deploy is None or report.continuity is None:
         show.line(f"nothing is new since {report.version}; it stays live")
+        for note in report.notes:
+            show.warn(f"  {note}")
         return
     users = f"{report.users} users ({report.new_users} new)"
     items = f"{report.items} items ({report.new_items} new)"
@@ -194,11 +197,14 @@ def trained(report: CycleReport) -> None:
     )
     for comparison in validation.comparisons:
         show.line(comparison.verdict)
-    _pooled(validation.pool)
+    pooled(validation.pool)
     show.table(
         ["confidence of", "curve", "ECE", "Brier", "abstains"],
         [[one.name, one.family, one.ece, one.brier, one.abstains] for one in validation.reliability],
     )
+    for one in validation.reliability:
+        if not one.useful:
+            show.warn(f"  confidence of {one.name}: worse than saying 0.5 of everything (Brier {one.brier:.3f} > 0.25)")
     if report.features is not None:
         made = report.features
         show.line(f"{len(made.kept)} of {made.features} features kept, {made.columns} columns, in {made.seconds:.1f} s")
@@ -207,7 +213,8 @@ def trained(report: CycleReport) -> None:
     show.line(f"deployed {report.version} in {report.seconds:.1f} s")
 
 
-def _pooled(pool: PoolReport | None) -> None:
+def pooled(pool: PoolReport | None) -> None:
+    """Print what the candidates hold."""
     if pool is None or pool.targets == 0:
         return
     show.line(f"{pool.items:.0f} candidates a user hold {pool.recall:.1%} of {pool.targets} test items:")

@@ -4,7 +4,7 @@ from argparse import Namespace
 from typing import Any
 
 from recengine.cli import show
-from recengine.cli.commands import pairs
+from recengine.cli.commands import pairs, pooled
 from recengine.errors import BadUsage
 from recengine.jobs.evaluate import evaluate_log, evaluate_split
 
@@ -31,7 +31,7 @@ def evaluate(args: Namespace) -> None:
             answer = evaluate_split(args.train, args.test, progress=progress, **options)
 
     def human() -> None:
-        show.line(f"{answer['algorithm']} {answer['params']}, {answer['users']} users")
+        show.line(f"{answer['algorithm']}, {answer['users']} users; set: {', '.join(args.set) or 'nothing'}")
         if "popularity" in answer:
             beside = [(answer["popularity"][m], *answer["differences"].get(m, (None,) * 3)) for m in answer["metrics"]]
             rows = [[m, v, *more] for (m, v), more in zip(answer["metrics"].items(), beside, strict=True)]
@@ -41,6 +41,10 @@ def evaluate(args: Namespace) -> None:
             show.table(["metric", "value", "biases alone", "global mean"], rows)
         else:
             show.table(["metric", "value"], list(answer["metrics"].items()))
+        if "weights" in answer:
+            show.line("chosen weights: " + ", ".join(f"{name} {w:.3f}" for name, w in answer["weights"].items()))
+        if "pool" in answer:
+            pooled(answer["pool"])
         fit, recommend, peak = (answer[key] for key in ("fit_seconds", "recommend_seconds", "peak_rss_mb"))
         show.line(f"fit {fit:.2f} s, recommend {recommend:.2f} s, peak {peak:.0f} MB")
 

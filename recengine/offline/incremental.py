@@ -26,7 +26,7 @@ from recengine.offline import continuity, deploy
 from recengine.offline.build import where
 from recengine.offline.continuity import PassedContinuity
 from recengine.offline.deploy import DeployReport, Extent, fingerprint
-from recengine.offline.indexing import carried
+from recengine.offline.indexing import as_configured, carried
 from recengine.offline.train import Progress, assembled, failing_as
 from recengine.retrieval.deployment import Deployment, Member
 from recengine.store.database import Database
@@ -37,6 +37,9 @@ __all__ = ("CARRIED", "IncrementalReport", "ModelUpdate", "run", "update")
 
 CARRIED = ("validation", "calibrations", "blend weights", "features")
 """What an increment does not do: they are those of the live deployment."""
+
+
+_WAITS = "`[index]` is not as the live deployment has it: it waits for the next training, or for new events"
 
 
 class ModelUpdate(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +74,7 @@ class IncrementalReport(msgspec.Struct, frozen=True, kw_only=True):
     continuity: PassedContinuity | None = None
     deploy: DeployReport | None = None
     """None = nothing was new, and nothing was written."""
+    notes: tuple[str, ...] = ()
     seconds: float
 
 
@@ -122,7 +126,8 @@ def run(
         seconds=0.0,
     )
     if not (told.events or told.new_users or told.new_items):
-        return msgspec.structs.replace(told, seconds=time.perf_counter() - start)
+        notes = () if as_configured(live, config) else (_WAITS,)
+        return msgspec.structs.replace(told, notes=notes, seconds=time.perf_counter() - start)
     full_events = stood.full_events if stood is not None else about.events
     _bounded(config, done, events - full_events, full_events)
 

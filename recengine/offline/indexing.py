@@ -16,7 +16,7 @@ from recengine.offline.build import query
 from recengine.retrieval.deployment import Deployment
 from recengine.types import F32, F64, I32, Bools, TrainingData
 
-__all__ = ("REBUILT", "askers", "asking", "carried", "indexed", "model_of", "vectors_of")
+__all__ = ("REBUILT", "as_configured", "askers", "asking", "carried", "indexed", "model_of", "vectors_of")
 
 ASKED = 400
 """Users drawn to measure recall with; those without a vector do not count."""
@@ -62,8 +62,7 @@ def carried(deployment: Deployment, live: Deployment, data: TrainingData, config
     if not _pays(config.index, len(new)):
         return deployment
     base = live.index.base if isinstance(live.index, Patched) else live.index
-    same_kind = config.index.kind in {"auto", base.kind} and _narrowed_as(base, config.index)
-    if not same_kind or old.shape[1] != new.shape[1] or len(new) < len(old):
+    if not as_configured(live, config) or old.shape[1] != new.shape[1] or len(new) < len(old):
         return indexed(deployment, data, config)
     turn = model.turn() if isinstance(model, Turned) else None
     changed = np.ones(len(new), np.bool_)
@@ -79,6 +78,17 @@ def carried(deployment: Deployment, live: Deployment, data: TrainingData, config
         return indexed(deployment, data, config)
     patched: Index = Patched(base, rows, np.ascontiguousarray(new[rows]), turn)
     return msgspec.structs.replace(deployment, index=patched)
+
+
+def as_configured(deployment: Deployment, config: Config) -> bool:
+    """Tell whether the index of `deployment`, or that it has none, is what `[index]` says now."""
+    model, index = model_of(deployment), deployment.index
+    if model is None:
+        return True
+    if index is None or not _pays(config.index, deployment.n_items):
+        return index is None and not _pays(config.index, deployment.n_items)
+    base = index.base if isinstance(index, Patched) else index
+    return config.index.kind in {"auto", base.kind} and _narrowed_as(base, config.index)
 
 
 def _narrowed_as(base: Index, config: IndexConfig) -> bool:

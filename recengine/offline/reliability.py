@@ -18,6 +18,9 @@ from recengine.types import F64, Bools
 
 __all__ = ("Reliability", "run")
 
+COIN = 0.25
+"""Brier score of saying 0.5 of everything."""
+
 
 class Reliability(msgspec.Struct, frozen=True, kw_only=True):
     """The calibration of one model, or of the blend."""
@@ -37,6 +40,8 @@ class Reliability(msgspec.Struct, frozen=True, kw_only=True):
     abstains: float | None
     """Share of the pairs on which it has no say; for the blend, that no model wants."""
     bins: tuple[Bin, ...]
+    useful: bool = True
+    """False = its Brier score is above .25, which saying 0.5 of everything has."""
 
 
 def run(candidate: Deployment, part: Part, config: Config, *, threads: int = 1) -> tuple[Reliability, ...]:
@@ -73,4 +78,5 @@ def _judged(
         threshold=threshold,
         abstains=float(silent.mean()) if len(silent) else None,
         bins=reliability(said, engaged),
+        useful=not bool(loss > COIN),
     )

@@ -2,9 +2,12 @@
 
 import json
 
+import msgspec
 import pytest
 
+from recengine import Engine
 from recengine.cli import main
+from recengine.cli.commands import trained
 from recengine.config import load
 
 
@@ -56,6 +59,49 @@ def test_a_place_that_cannot_be_written_is_said_before_the_work(shop, tmp_path, 
         assert says in capsys.readouterr().err
         assert main(["models", "list", str(shop), "--json"]) == 0
         assert json.loads(capsys.readouterr().out) == []
+
+
+def test_an_increment_without_news_says_that_a_changed_index_waits(shop, capsys):
+    toml = shop / "recengine.toml"
+    toml.write_text('[[model]]\nkind = "als"\nfactors = 4\nepochs = 2\n' + toml.read_text())
+    assert main(["train", str(shop), "--force"]) == 0
+    assert main(["train", str(shop), "--incremental"]) == 0
+    assert "[index]" not in capsys.readouterr().err
+    toml.write_text(toml.read_text() + '[index]\nkind = "int8"\n')
+    assert main(["train", str(shop), "--incremental"]) == 0
+    told = capsys.readouterr()
+    assert "nothing is new" in told.out
+    assert "`[index]` is not as the live deployment has it" in told.err
+    assert main(["train", str(shop), "--incremental", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["notes"]) == 1
+    assert main(["train", str(shop), "--force"]) == 0
+    assert main(["train", str(shop), "--incremental"]) == 0
+    assert "[index]" not in capsys.readouterr().err
+
+
+def test_an_evaluation_of_the_engine_is_told_in_lines(tmp_path, shop, capsys):
+    files = ["--train", str(tmp_path / "events.csv"), "--test", str(tmp_path / "later.csv")]
+    names = ["--columns", "user=user_id", "item=item_id", "order=timestamp"]
+    small = ["--set", "als.factors=4", "als.epochs=2", "--threads", "1"]
+    assert main(["evaluate", *files, *names, *small, "--algorithm", "default"]) == 0
+    told = capsys.readouterr().out
+    assert "set: als.factors=4, als.epochs=2" in told
+    assert "chosen weights: als " in told
+    assert "candidates a user hold" in told
+    assert "{" not in told
+
+
+def test_a_confidence_that_is_worse_than_a_coin_is_told(shop, capsys):
+    with Engine.open(shop) as engine:
+        report = engine.train(force=True, threads=1)
+    trained(report)
+    assert "worse than saying 0.5" not in capsys.readouterr().err
+    first, *others = report.validation.reliability
+    wrong = msgspec.structs.replace(first, brier=0.31, useful=False)
+    validation = msgspec.structs.replace(report.validation, reliability=(wrong, *others))
+    trained(msgspec.structs.replace(report, validation=validation))
+    told = capsys.readouterr().err
+    assert "confidence of candidate: worse than saying 0.5 of everything (Brier 0.310 > 0.25)" in told
 
 
 def test_an_increment_is_typed_and_says_when_nothing_is_new(shop, tmp_path, capsys):

@@ -77,6 +77,13 @@ def test_a_deployment_that_is_too_sure_is_found_out(found):
     assert all(b.ece > g.ece + 0.1 for b, g in zip(bad, report, strict=True))
 
 
+def test_a_confidence_is_of_no_use_where_a_coin_would_be_nearer():
+    engaged = np.array([True, False, True, False])
+    for said, useful in ((0.5, True), (np.where(engaged, 0.6, 0.4), True), (np.where(engaged, 0.4, 0.6), False), (np.nan, True)):
+        one = judged._judged("m", "platt", 4, np.full(4, said), engaged, None, np.zeros(4, bool))
+        assert one.useful is useful
+
+
 def test_the_page_draws_every_model_with_every_bin_and_loads_nothing(found, tmp_path):
     report = found[2]
     drawn = page(report, "v<1>")
