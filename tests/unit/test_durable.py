@@ -36,5 +36,8 @@ def test_a_disk_that_refuses_is_said_with_the_name_of_the_file(tmp_path):
     with pytest.raises(DirectoryInvalid, match="there is no such folder to write out to"), whole(tmp_path / "none" / "out"):
         pass
     (tmp_path / "taken").mkdir()
-    with pytest.raises(DirectoryInvalid, match="taken: cannot be written"), whole(tmp_path / "taken"):
+    with pytest.raises(DirectoryInvalid, match="taken: is a folder"), whole(tmp_path / "taken"):
+        pass
+    long = "x" * 250  # with what the file is called until it is whole, more than a name may have
+    with pytest.raises(DirectoryInvalid, match="xx: cannot be written"), whole(tmp_path / long):
         pass
